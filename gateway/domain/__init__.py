@@ -1,0 +1,9 @@
+"""What the gateway is about, as frozen values and pure functions: no I/O, no clock, no chance.
+
+names        the one shape of all names
+prompt       a version's content, its digest; the version and its metadata
+rollout      phases as a transition table; the deployment, the one document that decides what is served
+assignment   bucket and arm of a session; the pin protocol
+request_id   the signed ids of managed responses
+audit        the hash chain
+"""

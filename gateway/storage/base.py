@@ -1,0 +1,138 @@
+"""What a store is: six small protocols over general primitives. It has never heard of a prompt.
+
+Two adapters (`sqlite`, `redis`) and one contract suite (tests/contract) give them meaning:
+
+- `Documents`  JSON-like bytes under a key, with compare-and-set revisions and a change feed.
+- `Keys`       bytes with a time to live and a set-if-absent that returns the winner (pins).
+- `Logs`       append-only records (evidence).
+- `Queue`      claim, acknowledge, re-claim after a lease has run out, dead letters (judge, alerts).
+- `Leases`     one holder at a time, each with a fencing token larger than all before it.
+
+One global revision counts commits of documents; a document's revision is that of the commit that last
+changed it, and 0 means "does not exist". Times are the store's, in seconds since the epoch; TTLs are
+seconds. Every call may raise `errors.StoreUnavailable`; no call blocks the event loop.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class Document(NamedTuple):
+    key: str
+    revision: int
+    value: bytes
+
+
+class Put(NamedTuple):
+    """Write `value` if the document's revision is `expected` (0: it must not exist; None: whatever it is)."""
+
+    key: str
+    value: bytes
+    expected: int | None
+
+
+class Fence(NamedTuple):
+    """A commit under a fence fails with `FenceLost` unless `token` is still the lease's newest."""
+
+    lease: str
+    token: int
+
+
+class Tick(NamedTuple):
+    revision: int
+    now: float
+
+
+class Feed(NamedTuple):
+    """Documents changed after a revision, each once, in order of revision; ask again from `revision`."""
+
+    revision: int
+    documents: tuple[Document, ...]
+
+
+class Record(NamedTuple):
+    position: int
+    value: bytes
+
+
+class Claim(NamedTuple):
+    id: str
+    value: bytes
+    attempt: int
+
+
+class Lease(NamedTuple):
+    name: str
+    token: int
+    expires: float
+
+
+class Documents(Protocol):
+    async def get(self, key: str) -> Document | None: ...
+
+    async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> tuple[Document, ...]:
+        """Documents whose key starts with `prefix` and sorts after `after`, in order of key."""
+
+    async def commit(self, puts: Sequence[Put], *, fence: Fence | None = None) -> int:
+        """All puts or none, in one durable transaction; returns the new global revision.
+
+        Raises `StoreRevised` (its `param` is the key that had moved) or `FenceLost`.
+        """
+
+    async def changes(self, since: int, *, prefixes: Sequence[str], limit: int = 1000) -> Feed: ...
+
+    async def tick(self) -> Tick:
+        """The global revision and the store's clock, in one cheap round trip."""
+
+
+class Keys(Protocol):
+    async def get_key(self, key: str) -> bytes | None: ...
+
+    async def set_if_absent(self, key: str, value: bytes, ttl: float) -> bytes:
+        """Returns the value that stands afterwards: ours, or that of an earlier writer (the winner)."""
+
+    async def touch(self, keys: Sequence[tuple[str, float]]) -> None:
+        """Give each key that still exists a new time to live, in one batch."""
+
+    async def delete_key(self, key: str) -> None: ...
+
+
+class Logs(Protocol):
+    async def append(self, log: str, values: Sequence[bytes]) -> int:
+        """Returns the position of the last value; positions rise by commit order, never reused."""
+
+    async def read(self, log: str, *, after: int, limit: int = 1000) -> tuple[Record, ...]: ...
+
+    async def trim(self, log: str, *, through: int) -> None: ...
+
+
+class Queue(Protocol):
+    async def enqueue(self, queue: str, id: str, value: bytes) -> bool:
+        """False if an item with this id was enqueued before (also if it is done)."""
+
+    async def claim(self, queue: str, owner: str, *, limit: int, lease: float) -> tuple[Claim, ...]:
+        """Takes free items, oldest first, and those whose lease has run out; `attempt` counts from 1."""
+
+    async def acknowledge(self, queue: str, owner: str, id: str) -> bool:
+        """False if the claim was lost to another owner in the meantime; then nothing changes."""
+
+    async def bury(self, queue: str, owner: str, id: str, reason: str) -> bool:
+        """Moves a claimed item to the dead letters."""
+
+    async def depth(self, queue: str) -> tuple[int, int, int]:
+        """(free, claimed, dead)."""
+
+
+class Leases(Protocol):
+    async def acquire(self, name: str, owner: str, ttl: float) -> Lease | None:
+        """Take or renew: the holder keeps its token; a new holder gets a larger one."""
+
+    async def release(self, name: str, owner: str) -> None: ...
+
+
+class Store(Documents, Keys, Logs, Queue, Leases, Protocol):
+    """Everything one fleet shares."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
