@@ -1,0 +1,266 @@
+"""Typed settings of config/*.yaml: every field is declared, documented and limited here, once.
+
+`load_settings` is pure: the caller reads the file and passes the environment. `${env:NAME}` is allowed in
+string values and nowhere else. An error names the file, the field, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from gateway.errors import ConfigError
+
+ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+NamePattern = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Bytes = Annotated[int, Field(ge=1024)]
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Listen(Section):
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all of IPv4, :: for all."""
+    port: Port = 8080
+    """Port to listen on; 0 takes a free one."""
+
+
+class Admin(Section):
+    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
+    """Address of the admin API; loopback only, because it has no tokens yet."""
+    port: Port = 8081
+    """Port of the admin API; 0 takes a free one."""
+
+
+class SqliteSettings(Section):
+    kind: Literal["sqlite"] = "sqlite"
+    directory: str = "data"
+    """Where the database files live: one machine, any number of processes."""
+
+
+class RedisSettings(Section):
+    kind: Literal["redis"]
+    url: str
+    """redis://, rediss:// or redis+sentinel://host:port,host:port/service/db."""
+    prefix: NamePattern = "pc"
+    """Common part of all keys; one prefix is one fleet."""
+    accept_data_loss: bool = False
+    """Start although the server does not keep what it acknowledges (appendonly, noeviction)."""
+
+
+class Upstream(Section):
+    name: NamePattern = "default"
+    """Name of the provider in logs and metrics."""
+    base_url: str
+    """Where requests go, for example https://api.openai.com/v1 (with the /v1)."""
+    api_key: str | None = Field(default=None, repr=False)
+    """Sent as bearer token instead of the client's own; without it the client's passes through."""
+    ca_file: str | None = None
+    """PEM file of the authorities that sign the provider's certificate; default: the system's."""
+    verify_tls: bool = True
+    """Check the provider's certificate; switch off for tests only."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if not re.match(r"https?://[^/\s?#@]+(/[^\s?#]*)?$", value):
+            raise ValueError("must be http://host[:port][/path] or https://… without query or credentials")
+        return value.rstrip("/")
+
+
+class SimulatorSettings(Section):
+    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
+    """Address of the simulated provider."""
+    port: Port = 8089
+    """Port of the simulated provider."""
+    scenario: str | None = None
+    """Scenario file: latency, errors, answer quality by prompt; default: the built-in quick one."""
+
+
+class Seed(Section):
+    directory: str
+    """Folder of .prompty files that are pushed at every start (the same content is the same version)."""
+    deploy: bool = False
+    """Make version 1 of a prompt live if the prompt has no live version yet."""
+
+
+class Bindings(Section):
+    default: NamePattern | None = None
+    """Prompt of managed requests that name none; without it they pass unchanged."""
+    aliases: dict[str, NamePattern] = {}
+    """Model name in the request → prompt."""
+    explicit_versions: bool = False
+    """Serve `x-prompt: name/version` to anyone; such requests are no evidence."""
+
+
+SessionSource = Literal[
+    "header",
+    "conversation",
+    "previous_response_id",
+    "metadata.session_id",
+    "safety_identifier",
+    "user",
+    "fingerprint",
+    "prompt_cache_key",
+]
+
+
+class Sessions(Section):
+    sources: tuple[SessionSource, ...] = (
+        "header",
+        "conversation",
+        "metadata.session_id",
+        "safety_identifier",
+        "user",
+        "fingerprint",
+    )
+    """Where a session's key is looked for, first that is there."""
+    headers: tuple[str, ...] = ("x-session-id", "x-conversation-id", "x-litellm-session-id", "session-id")
+    """Request headers that carry a session key, first that is there."""
+    pin_ttl: Seconds = 3600.0
+    """A pin lives this long after its last use, s."""
+    pin_max_age: Seconds = 86_400.0
+    """A pin lives at most this long, s."""
+    protect_running: bool = True
+    """A conversation that began before the rollout stays on stable. Switch off if clients put few-shot turns
+    of their own into every request."""
+    lookup_timeout: Annotated[float, Field(gt=0, le=5)] = 0.05
+    """Limit of one pin look-up, s; beyond it the session is served by its hash and is no evidence."""
+    cache: Annotated[int, Field(ge=16)] = 100_000
+    """Pins kept in each worker's memory."""
+
+
+class Limits(Section):
+    head_bytes: Bytes = 64 * KIB
+    """Request line and headers, together; more is 431."""
+    target_bytes: Bytes = 8 * KIB
+    """Request target; more is 414."""
+    headers: Annotated[int, Field(ge=8)] = 128
+    """Header lines of a request; more is 431."""
+    body_bytes: Bytes = 64 * MIB
+    """Body of a managed request, also after decompression; more is 413."""
+    body_budget_bytes: Bytes = 256 * MIB
+    """Managed bodies held by one worker; beyond it reading pauses, then 503 with retry-after."""
+    stream_buffer_bytes: Bytes = 256 * KIB
+    """Held in each direction of a streamed exchange before reading pauses."""
+    pipelined_bytes: Bytes = 64 * KIB
+    """Unparsed bytes of pipelined requests kept while one is served; beyond it reading pauses."""
+    connections: Annotated[int, Field(ge=1)] = 10_000
+    """Client connections of one worker; more are answered 503 and closed."""
+    requests_per_connection: Annotated[int, Field(ge=1)] = 1000
+    """After about this many requests a keep-alive connection is closed, so that load evens out."""
+    connection_age: Seconds = 300.0
+    """After about this long a keep-alive connection is closed, s."""
+    upstream_connections: Annotated[int, Field(ge=1)] = 4096
+    """Connections of one worker to one upstream; further requests wait for `queue` s."""
+    upstream_idle: Annotated[int, Field(ge=0)] = 256
+    """Idle connections kept for one upstream by one worker."""
+    prompt_cache: Annotated[int, Field(ge=2)] = 512
+    """Compiled prompt versions kept in one worker."""
+
+
+class Timeouts(Section):
+    """All in seconds. There is no limit on the total: reasoning may take long."""
+
+    head: Seconds = 30.0
+    """From a request's first byte to its head's end."""
+    body_idle: Seconds = 60.0
+    """Between two reads of a request's body."""
+    keep_alive: Seconds = 75.0
+    """Idle client connection."""
+    write_stalled: Seconds = 120.0
+    """Client that does not read its answer."""
+    connect: Seconds = 5.0
+    """TCP and TLS to the upstream."""
+    queue: Seconds = 10.0
+    """Waiting for a free upstream connection; then 503 with retry-after."""
+    first_byte: Seconds = 600.0
+    """From the request being sent to the response's first byte."""
+    idle: Seconds = 300.0
+    """Between two reads of a response."""
+    upstream_keep_alive: Seconds = 55.0
+    """Idle upstream connection."""
+    upstream_age: Seconds = 300.0
+    """An upstream connection is not used for new requests beyond this age."""
+    drain: Seconds = 300.0
+    """After SIGTERM, streams in flight may finish for this long."""
+
+
+class Settings(Section):
+    workers: Annotated[int, Field(ge=1, le=256)] = 2
+    """Data plane processes; one for each core."""
+    listen: Listen = Listen()
+    admin: Admin = Admin()
+    store: Annotated[SqliteSettings | RedisSettings, Field(discriminator="kind")] = SqliteSettings()
+    upstream: Upstream
+    simulator: SimulatorSettings | None = None
+    seed: Seed | None = None
+    bindings: Bindings = Bindings()
+    sessions: Sessions = Sessions()
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+    data_directory: str = "data"
+    """Local files: the signing key, the last snapshot, overrides."""
+    signing_keys: tuple[Annotated[str, Field(min_length=32, repr=False)], ...] = Field(
+        default=(), max_length=2, repr=False
+    )
+    """The fleet's secret, 32 characters or more; the first signs, two may be valid. Empty: one is made in
+    the data directory at first start (one machine only)."""
+
+    @model_validator(mode="after")
+    def _fleet_has_a_key(self) -> Settings:
+        if isinstance(self.store, RedisSettings) and not self.signing_keys:
+            raise ValueError("signing_keys is needed with a Redis store: all machines must share it")
+        return self
+
+
+def load_settings(text: str, *, source: str, environment: Mapping[str, str]) -> Settings:
+    """Parse and validate YAML; `source` is the file's name for messages. Raises `ConfigError`."""
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{source}: expected a mapping of settings, got {type(raw).__name__}")
+    values = _substitute(raw, source, "", environment)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(source, slip) for slip in error.errors())) from error
+
+
+def _substitute(value: Any, source: str, field: str, environment: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {k: _substitute(v, source, f"{field}.{k}".lstrip("."), environment) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_substitute(v, source, f"{field}[{i}]", environment) for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def lookup(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in environment:
+            raise ConfigError(f"{source}: {field}: environment variable {name} is not set")
+        return environment[name]
+
+    return ENVIRONMENT.sub(lookup, value)
+
+
+def _explain(source: str, slip: Any) -> str:
+    field = ".".join(str(part) for part in slip["loc"]) or "(top level)"
+    if slip["type"] == "extra_forbidden":
+        return f"{source}: {field}: unknown field; see docs/configuration.md for what there is"
+    given = (
+        "" if slip["type"] == "missing" or isinstance(slip["input"], dict) else f" (got {slip['input']!r})"
+    )
+    return f"{source}: {field}: {slip['msg']}{given}"
