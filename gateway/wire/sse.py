@@ -1,0 +1,281 @@
+r"""A tee on an event stream: it reads what passes and changes nothing.
+
+Events end at a blank line; lines end in LF, CRLF or CR (WHATWG HTML, section 9.2.6), and a chunk may end
+anywhere, between CR and LF too. A CR at the end of what is there is therefore not yet a line's end.
+
+The one thing that may be taken out is the usage event which the gateway asked for and the client did not.
+It comes after a finish reason, so only from there on events are forwarded when they are whole:
+
+    passing ──finish reason, and usage is ours──▶ holding ──[DONE]──▶ passing
+
+An event above 1 MiB is relayed in pieces and not read.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from gateway.errors import ClientError
+from gateway.wire.splice import replace, split
+from gateway.wire.usage import Usage, parse_usage
+
+MAX_EVENT = 1024 * 1024
+BOM = b"\xef\xbb\xbf"
+
+# Two line ends. CR before LF is one end, never two, hence the three branches; each begins with a literal, so
+# that the search skips ahead.
+_BOUNDARY = re.compile(rb"\r\n(?:\r\n?|\n)|\n(?:\r\n?|\n)|\r\r\n?")
+_LINE = re.compile(rb"\r\n|\n|\r")
+_BLANK = (b"null", b'""', b"[]", b"{}")
+_NOTHING = msgspec.Raw(b"null")
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: msgspec.Raw = _NOTHING
+    tool_calls: msgspec.Raw = _NOTHING
+    reasoning_content: msgspec.Raw = _NOTHING
+    reasoning: msgspec.Raw = _NOTHING
+    refusal: msgspec.Raw = _NOTHING
+    function_call: msgspec.Raw = _NOTHING
+    audio: msgspec.Raw = _NOTHING
+
+
+class _OpeningChoice(msgspec.Struct, gc=False):
+    delta: _Delta | None = None
+    finish_reason: Any = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    finish_reason: Any = None
+
+
+class _Opening(msgspec.Struct, gc=False):
+    choices: list[_OpeningChoice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_OPENING = msgspec.json.Decoder(_Opening)  # until the first token
+_CHUNK = msgspec.json.Decoder(_Chunk)  # after it, deltas are not looked at
+
+
+class SseScanner:
+    """Feed it every chunk and forward what it returns; what it found out is in its attributes.
+
+    events          events with data so far, `[DONE]` not counted
+    first_token     whether a delta with content, reasoning, a tool call, a refusal or audio has passed
+    finish_reason   the last one given
+    usage           the last one given
+    error           the value of an in-band `error`
+    done            whether `[DONE]` has passed
+    unread          events that were too large or no JSON object of the expected kind
+    """
+
+    __slots__ = (
+        "_has_cr",
+        "_holding",
+        "_pending",
+        "_skipping",
+        "_started",
+        "_strip",
+        "done",
+        "error",
+        "events",
+        "finish_reason",
+        "first_token",
+        "unread",
+        "usage",
+    )
+
+    def __init__(self, *, strip_usage: bool = False) -> None:
+        self.events = 0
+        self.first_token = False
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.error: Any = None
+        self.done = False
+        self.unread = 0
+        self._strip = strip_usage
+        self._holding = False
+        self._has_cr = False  # lines may end in CR: look for all kinds of ends
+        self._started = False
+        self._skipping = False  # inside of an event above the limit; `_pending` has its last bytes only
+        self._pending = bytearray()  # the incomplete event; already forwarded unless `_holding`
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What to forward now: the chunk itself, unless events are held back or taken out."""
+        return self._feed_held(chunk) if self._holding else self._feed_passing(chunk)
+
+    def _feed_passing(self, chunk: bytes) -> bytes:
+        before = len(self._pending)
+        data, search = self._join(chunk)
+        start = 0
+        while end := self._event_end(data, search):
+            self._read(data[start:end] if start or end < len(data) else data)
+            start = search = end
+            if self._holding:
+                self._pending = bytearray()
+                return chunk[: end - before] + self._feed_held(chunk[end - before :])
+        if start < len(data) or before:
+            self._keep(data, start)
+        return chunk
+
+    def finish(self) -> bytes:
+        """The stream has ended: what was held back. An event without its blank line is read all the same."""
+        event = bytes(self._pending)
+        holding = self._holding
+        self._pending = bytearray()
+        if event and not self._skipping and self._read(event):
+            event = self._without_usage(event)
+        return event if holding else b""
+
+    def _feed_held(self, chunk: bytes) -> bytes:
+        data, search = self._join(chunk)
+        start = 0
+        forward = []
+        while end := self._event_end(data, search):
+            event = bytes(data[start:end])
+            forward.append(self._without_usage(event) if self._read(event) else event)
+            start = search = end
+            if not self._holding:  # the stream is done
+                self._pending = bytearray()
+                return b"".join(forward) + self.feed(bytes(data[end:]))
+        if len(data) - start > MAX_EVENT:  # too large to hold: it goes out unread
+            self._holding = False
+            forward.append(bytes(data[start:]))
+        self._keep(data, start)
+        return b"".join(forward)
+
+    def _join(self, chunk: bytes) -> tuple[bytes | bytearray, int]:
+        """All that has not been read, and where a boundary may begin in it."""
+        if not self._has_cr and b"\r" in chunk:
+            self._has_cr = True
+        pending = self._pending
+        if not pending:
+            return chunk, 0
+        search = max(0, len(pending) - 3)
+        pending += chunk
+        return pending, search
+
+    def _keep(self, data: bytes | bytearray, start: int) -> None:
+        size = len(data) - start
+        if self._skipping or size > MAX_EVENT:
+            self._skipping = True
+            self._pending = bytearray(data[-min(size, 3) :] if size else b"")
+        elif start or data is not self._pending:
+            self._pending = bytearray(data[start:])
+
+    def _event_end(self, data: bytes | bytearray, search: int) -> int:
+        """Where the first event ends that is complete, 0 if none is."""
+        if not self._has_cr:
+            found = data.find(b"\n\n", search)
+            return found + 2 if found >= 0 else 0
+        match = _BOUNDARY.search(data, search)
+        if match is None or (match.end() == len(data) and data.endswith(b"\r")):
+            return 0
+        return match.end()
+
+    def _read(self, event: bytes | bytearray) -> bool:
+        """Note what an event says; True if it carries usage that is to be taken out."""
+        if self._skipping or len(event) > MAX_EVENT:
+            self._skipping = False
+            self._holding = self._strip and self.finish_reason is not None
+            self.events += 1
+            self.unread += 1
+            return False
+        decoder: Any = _CHUNK if self.first_token else _OPENING
+        try:
+            # One data line, as nearly always: the line's end is white space after JSON.
+            found = decoder.decode(event[6:] if event.startswith(b"data: {") else self._data(event))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found = self._read_oddly(event, decoder)
+            if found is None:
+                return False
+        self.events += 1
+        self._started = True
+        if not self.first_token or found.usage is not None or found.error is not None:
+            return self._note(found)
+        for choice in found.choices or ():
+            if choice.finish_reason is not None:
+                return self._note(found)
+        return False
+
+    def _read_oddly(self, event: bytes | bytearray, decoder: Any) -> Any:
+        data = self._data(event)
+        if not data:
+            return None
+        if data == b"[DONE]":
+            self.done = True
+            self._holding = self._strip = False
+            return None
+        try:
+            return decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.events += 1
+            self.unread += 1
+            return None
+
+    def _note(self, found: Any) -> bool:
+        if not self.first_token and found.choices:
+            self.first_token = any(_has_token(choice.delta) for choice in found.choices if choice.delta)
+        if found.error is not None:
+            self.error = found.error
+        usage = parse_usage(found.usage)
+        if usage is not None:
+            self.usage = usage
+        held = self._holding
+        for choice in found.choices or ():
+            reason = choice.finish_reason
+            if isinstance(reason, str) and reason:
+                self.finish_reason = reason
+                self._holding = self._strip
+        return held and usage is not None
+
+    def _data(self, event: bytes | bytearray) -> bytes:
+        """The event's data lines, joined by LF; empty if it has none (comments, retry)."""
+        text = bytes(event) if self._started else event.removeprefix(BOM)
+        lines = [_field(line) for line in _LINE.split(text) if line.startswith(b"data")]
+        return b"\n".join(line for line in lines if line is not None).strip()
+
+    def _without_usage(self, event: bytes) -> bytes:
+        """Nothing if usage is all it carries (`choices: []`); else the event without the one field."""
+        start = event.find(b"{")
+        end = event.rfind(b"}") + 1
+        data = event[start:end]
+        try:
+            found = _CHUNK.decode(data)
+            if not found.choices and found.error is None:
+                return b""
+            return b"".join((event[:start], *replace(split(data), {"usage": None}), event[end:]))
+        except (msgspec.DecodeError, RecursionError, ClientError):
+            return event  # several data lines: leave it whole
+
+
+def _field(line: bytes) -> bytes | None:
+    """The value of a data line, None if it is another field whose name begins alike."""
+    name, _, value = line.partition(b":")
+    return value.removeprefix(b" ") if name == b"data" else None
+
+
+def _has_token(delta: _Delta) -> bool:
+    return any(
+        bytes(value) not in _BLANK
+        for value in (
+            delta.content,
+            delta.tool_calls,
+            delta.reasoning_content,
+            delta.reasoning,
+            delta.refusal,
+            delta.function_call,
+            delta.audio,
+        )
+    )
