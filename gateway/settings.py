@@ -136,6 +136,10 @@ class Sessions(Section):
     of their own into every request."""
     lookup_timeout: Annotated[float, Field(gt=0, le=5)] = 0.05
     """Limit of one pin look-up, s; beyond it the session is served by its hash and is no evidence."""
+    hot_share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """A key that carries more than this share of the last minute's requests is not a session …"""
+    hot_count: Annotated[int, Field(ge=1)] = 50
+    """… if these are also more than this many."""
     cache: Annotated[int, Field(ge=16)] = 100_000
     """Pins kept in each worker's memory."""
 

@@ -1,0 +1,102 @@
+"""A fixed upstream. `python -m benchmarks.overhead.provider PORT [CERT KEY]`.
+
+POST with `"stream":true` in the body is answered with `EVENTS` events, one every `GAP` s, written one by
+one; anything else with one completion. It reads just enough HTTP for the peers that are measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+
+import uvloop
+
+EVENTS = 200
+GAP = 0.002  # s
+
+_TEXT = "The quick brown fox jumps over the lazy dog. " * 8
+COMPLETION = (
+    '{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"gpt-4o-mini","choices":'
+    '[{"index":0,"message":{"role":"assistant","content":"' + _TEXT + '"},"finish_reason":"stop"}],'
+    '"usage":{"prompt_tokens":80,"completion_tokens":90,"total_tokens":170}}'
+).encode()
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_1\r\n"
+    b"openai-processing-ms: 12\r\ndate: Mon, 02 Nov 2026 10:00:00 GMT\r\ncontent-length: %d\r\n\r\n"
+    % len(COMPLETION)
+) + COMPLETION
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: req_1\r\n"
+    b"date: Mon, 02 Nov 2026 10:00:00 GMT\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def event(content: str, finish: str = "null") -> bytes:
+    data = (
+        '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o-mini",'
+        '"choices":[{"index":0,"delta":{"content":"' + content + '"},"finish_reason":' + finish + "}]}"
+    )
+    return chunk(f"data: {data}\n\n".encode())
+
+
+DELTA = event(" token")
+LAST = event("", '"stop"') + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+
+
+class Provider(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.buffer = b""
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        end = self.buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = self.buffer[:end].lower()
+        at = head.find(b"content-length:")
+        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+        if len(self.buffer) < end + 4 + length:
+            return
+        body = self.buffer[end + 4 : end + 4 + length]
+        self.buffer = self.buffer[end + 4 + length :]
+        if b'"stream":true' in body.replace(b" ", b""):
+            self.transport.write(STREAM_HEAD)
+            self.send(EVENTS)
+        else:
+            self.transport.write(ANSWER)
+
+    def send(self, left: int) -> None:
+        if self.transport.is_closing():
+            return
+        if left <= 1:
+            self.transport.write(LAST)
+            return
+        self.transport.write(DELTA)
+        asyncio.get_running_loop().call_later(GAP, self.send, left - 1)
+
+
+async def serve(port: int, context: ssl.SSLContext | None) -> None:
+    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", port, ssl=context)
+    await server.serve_forever()
+
+
+def main(arguments: list[str]) -> None:
+    context = None
+    if len(arguments) == 3:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(arguments[1], arguments[2])
+    uvloop.run(serve(int(arguments[0]), context))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,184 @@
+"""A worker's view of the deployments: immutable values, replaced as the change feed tells.
+
+Every 250 ms the worker asks the store for its revision and clock, and reads the feed only when the
+revision moved; a poll misses nothing, which a subscription whose connection dies would. While the store
+is down the last view serves on; `staleness` says for how long nobody has confirmed it. Versions never
+change, so their compiled form is kept in a bounded cache and loaded at first use, live and candidate at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.domain.prompt import Version
+from gateway.domain.rollout import Deployment
+from gateway.errors import GatewayError
+from gateway.promptfiles.compiled import CompiledPrompt, compile_prompt
+from gateway.storage import codec, keys
+from gateway.storage.base import Document, Documents
+from gateway.wire.chat import encode_messages
+
+logger = logging.getLogger(__name__)
+
+POLL_INTERVAL = 0.25  # s
+PAGE = 1000  # documents of one read of the feed; decoding them holds the loop for some milliseconds
+
+Loaded = Callable[["Prepared | GatewayError | None"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A version as a worker uses it: compiled, and encoded where it needs no variables of a request."""
+
+    prompt: str
+    number: int
+    digest: str
+    compiled: CompiledPrompt
+    encoded: bytes | None
+
+
+def prepare(version: Version) -> Prepared:
+    compiled = compile_prompt(version.content)
+    static = compiled.static_messages
+    encoded = None if static is None else encode_messages(static)
+    return Prepared(version.prompt, version.number, version.digest, compiled, encoded)
+
+
+class Versions:
+    """A bounded cache of prepared versions, least recently used first out; each is loaded once at a time."""
+
+    def __init__(self, store: Documents, size: int) -> None:
+        self._store = store
+        self._size = size
+        self._prepared: OrderedDict[tuple[str, int], Prepared] = OrderedDict()
+        self._waiting: dict[tuple[str, int], list[Loaded]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def get(self, prompt: str, number: int) -> Prepared | None:
+        key = (prompt, number)
+        prepared = self._prepared.get(key)
+        if prepared is not None:
+            self._prepared.move_to_end(key)
+        return prepared
+
+    def add(self, version: Version) -> Prepared:
+        prepared = prepare(version)
+        self._prepared[(version.prompt, version.number)] = prepared
+        if len(self._prepared) > self._size:
+            self._prepared.popitem(last=False)
+        return prepared
+
+    def load(self, prompt: str, number: int, loaded: Loaded) -> None:
+        """Call `loaded` later with the version, None where there is none, or the error."""
+        key = (prompt, number)
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            waiting.append(loaded)
+            return
+        self._waiting[key] = [loaded]
+        task = asyncio.get_running_loop().create_task(self._load(key))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def fetch(self, prompt: str, number: int) -> Prepared | None:
+        document = await self._store.get(keys.version(prompt, number))
+        if document is None:
+            return None
+        return self.add(codec.decode(document.value, Version, key=document.key))
+
+    async def _load(self, key: tuple[str, int]) -> None:
+        result: Prepared | GatewayError | None
+        try:
+            result = await self.fetch(*key)
+        except GatewayError as error:
+            result = error
+        for loaded in self._waiting.pop(key):
+            loaded(result)
+
+    @property
+    def room(self) -> bool:
+        return len(self._prepared) < self._size
+
+
+class Snapshots:
+    """`deployments` by prompt; `overrides` win over them (see `proxy.local`)."""
+
+    def __init__(self, store: Documents, versions: Versions, *, clock: Callable[[], float]) -> None:
+        self.deployments: dict[str, Deployment] = {}
+        self.overrides: Mapping[str, int] = {}
+        self.versions = versions
+        self.complete = False  # every deployment has been read at least once
+        self.on_change: Callable[[], None] = lambda: None
+        self._store = store
+        self._clock = clock
+        self._revision = 0
+        self._offset = 0.0  # store time minus loop time
+        self._confirmed = float("-inf")
+
+    def store_time(self, loop_time: float) -> float:
+        return loop_time + self._offset
+
+    def staleness(self, loop_time: float) -> float:
+        """Seconds since the store last confirmed this view; infinite if it never did."""
+        return loop_time - self._confirmed
+
+    def restore(self, deployments: Mapping[str, Deployment], offset: float) -> None:
+        """Take a view kept on disk: only until the store has been read."""
+        self.deployments = dict(deployments)
+        self._offset = offset
+
+    async def poll(self) -> None:
+        """One look at the store. Raises `StoreUnavailable` when it cannot be reached."""
+        asked = self._clock()
+        tick = await self._store.tick()
+        answered = self._clock()
+        if tick.revision != self._revision:
+            await self._follow(tick.revision)
+        self._offset = tick.now - (asked + answered) / 2
+        self._confirmed = asked
+        self.complete = True
+
+    async def run(self) -> None:
+        failed = False
+        while True:
+            try:
+                await self.poll()
+                if failed:
+                    logger.info("the store answers again")
+                failed = False
+            except GatewayError as error:
+                if not failed:
+                    logger.warning("serving on from the last snapshot: %s", error.message)
+                failed = True
+            await asyncio.sleep(POLL_INTERVAL)
+
+    async def _follow(self, target: int) -> None:
+        if target < self._revision:
+            logger.error("the store's revision went back from %d to %d", self._revision, target)
+            self._revision = 0
+        while self._revision < target:
+            since = self._revision
+            feed = await self._store.changes(since, prefixes=(keys.DEPLOYMENTS,), limit=PAGE)
+            for document in feed.documents:
+                await self._apply(document)
+            self._revision = max(feed.revision, since)
+            if self._revision == since:
+                break
+        self.on_change()
+
+    async def _apply(self, document: Document) -> None:
+        deployment = codec.decode(document.value, Deployment, key=document.key)
+        rollout = deployment.rollout
+        wanted = (deployment.live, rollout.candidate if rollout is not None else None)
+        for number in wanted:
+            if number is None or not self.versions.room or self.versions.get(deployment.prompt, number):
+                continue
+            try:
+                await self.versions.fetch(deployment.prompt, number)
+            except GatewayError as error:
+                logger.warning("%s/%d is loaded at first use: %s", deployment.prompt, number, error.message)
+        self.deployments[deployment.prompt] = deployment
