@@ -69,7 +69,7 @@ class Fields:
     def is_null(self, key: str) -> bool:
         """Whether a member is absent or null."""
         value = self.get(key)
-        return value is None or bytes(value) == b"null"
+        return value is None or (len(value) == 4 and bytes(value) == b"null")
 
 
 def split(body: bytes, *, what: str = "the request body") -> Fields:

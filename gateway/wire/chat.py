@@ -1,0 +1,267 @@
+"""`/v1/chat/completions`: read what the gateway must know, put a version's messages and options in.
+
+    ours, rendered and encoded          the client's array, its bytes kept
+    [{"role":"system",…},{…few-shot…},  {"role":"user",…}, …]
+
+Only `messages`, `model`, the version's options, `response_format`, `stream_options` and `prompt` are ever
+touched, and only where the version or the gateway has something to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from gateway.domain.prompt import Content, SystemPolicy
+from gateway.errors import InvalidJson, InvalidValue, SystemMessageRefused
+from gateway.wire import Piece
+from gateway.wire.splice import Edit, Fields, elements, gaps, replace, split
+
+SystemRole = Literal["system", "developer"]
+
+# Reasoning models take instructions from `developer` messages; a provider prefix or `ft:` may stand before.
+_WANTS_DEVELOPER = re.compile(r"(?:^|[/:])(?:o[1-9](?:-|$)|gpt-5)")
+# Two names of one limit: a client that sets either has chosen, and sending both is refused upstream.
+_SYNONYMS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_RESERVED = frozenset({"messages", "model", "prompt", "stream", "stream_options"})
+_USAGE = b'{"include_usage":true}'
+
+
+class _Turn(msgspec.Struct, gc=False):
+    role: str | None = None
+    content: msgspec.Raw = msgspec.Raw()
+
+
+_TURNS = msgspec.json.Decoder(list[_Turn])
+_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
+_ENCODER = msgspec.json.Encoder()
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """What a request says before anything is changed.
+
+    `first_system` and `first_user` are the contents as JSON text, empty if there is none; `system_role` is
+    the role of the first system or developer message.
+    """
+
+    stream: bool
+    model: str | None
+    messages: int
+    has_assistant_turn: bool
+    system_role: SystemRole | None
+    first_system: bytes
+    first_user: bytes
+
+
+class OwnMessages(NamedTuple):
+    """A version's rendered messages as JSON text without brackets, once for each kind of system message."""
+
+    system: bytes
+    developer: bytes
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """What a version puts into every request, as JSON text. `options` are (field, value, locked)."""
+
+    model: str | None
+    model_json: bytes | None
+    options: tuple[tuple[str, bytes, bool], ...]
+    client_system: SystemPolicy
+    system_role: SystemRole | None  # None: the client's model decides
+    prefers: SystemRole  # where it does not care
+
+
+class Injected(NamedTuple):
+    pieces: list[Piece]  # the new body
+    asked_usage: bool  # stream_options.include_usage was put in by us
+
+
+def encode_messages(messages: Sequence[tuple[str, str]]) -> OwnMessages:
+    """`messages` are (role, text); a lone surrogate in a text is an `InvalidValue`."""
+    try:
+        return OwnMessages(_encode(messages, "system"), _encode(messages, "developer"))
+    except UnicodeEncodeError as error:
+        raise InvalidValue("a message of the prompt holds a lone surrogate, which is no character") from error
+
+
+def recipe(content: Content, name: str) -> Recipe:
+    """Compile a version's content; `name` is the prompt's, it names the response schema. Raises
+    `InvalidValue` for an option that is no option."""
+    model = content.model
+    if reserved := sorted(_RESERVED & model.options.keys()):
+        raise InvalidValue(
+            f"model.options cannot set {reserved[0]}: that is the gateway's or the client's",
+            param="model.options",
+        )
+    options = {key: _ENCODER.encode(value) for key, value in model.options.items()}
+    if content.outputs is not None:
+        schema = {"name": name.replace(".", "_"), "schema": content.outputs}
+        options["response_format"] = _ENCODER.encode({"type": "json_schema", "json_schema": schema})
+    own = [message.role for message in content.messages if message.role in ("system", "developer")]
+    prefers: SystemRole = "developer" if own[:1] == ["developer"] else "system"
+    wanted = None if model.id is None else _role_for(model.id, prefers)
+    return Recipe(
+        model=model.id,
+        model_json=None if model.id is None else _ENCODER.encode(model.id),
+        options=tuple((key, value, key in model.locked) for key, value in options.items()),
+        client_system=content.client_system,
+        system_role=wanted,
+        prefers=prefers,
+    )
+
+
+def inspect(fields: Fields) -> ChatRequest:
+    """Raises `InvalidValue` for a field of the wrong type and `DuplicateKey` for a repeated one."""
+    raw = fields.get("messages")
+    turns: list[_Turn] = [] if raw is None else _decode_turns(raw)
+    has_assistant = False
+    system: _Turn | None = None
+    user: _Turn | None = None
+    for turn in turns:
+        role = turn.role
+        if role == "assistant":
+            has_assistant = True
+        elif user is None and role == "user":
+            user = turn
+        elif system is None and role in ("system", "developer"):
+            system = turn
+    return ChatRequest(
+        stream=_stream(fields),
+        model=_model(fields),
+        messages=len(turns),
+        has_assistant_turn=has_assistant,
+        system_role=None if system is None else "system" if system.role == "system" else "developer",
+        first_system=b"" if system is None else bytes(system.content),
+        first_user=b"" if user is None else bytes(user.content),
+    )
+
+
+def inject(
+    fields: Fields, request: ChatRequest, recipe: Recipe, own: OwnMessages, *, ask_usage: bool = False
+) -> Injected:
+    """The body for the upstream. With `ask_usage`, a streamed request that does not ask for usage does now.
+
+    Raises `SystemMessageRefused` where the version refuses a client's own system message, `InvalidValue` and
+    `DuplicateKey` for what cannot be merged.
+    """
+    edits: dict[str, bytes | None] = {}
+    inside: list[Edit] = []
+    _add_messages(fields, request, recipe, own, edits, inside)
+    if recipe.model_json is not None:
+        edits["model"] = recipe.model_json
+    for key, value, locked in recipe.options:
+        _add_option(fields, key, value, locked, edits)
+    if "prompt" in fields:
+        edits["prompt"] = None
+    asked = ask_usage and request.stream and _ask_usage(fields, edits)
+    return Injected(replace(fields, edits, inside), asked)
+
+
+def _add_messages(
+    fields: Fields,
+    request: ChatRequest,
+    recipe: Recipe,
+    own: OwnMessages,
+    edits: dict[str, bytes | None],
+    inside: list[Edit],
+) -> None:
+    if request.system_role is not None and recipe.client_system == "refuse":
+        raise SystemMessageRefused(
+            f"this prompt takes no {request.system_role} message from the client: remove it", param="messages"
+        )
+    replacing = request.system_role is not None and recipe.client_system == "replace"
+    role = (None if replacing else request.system_role) or recipe.system_role
+    if role is None:
+        role = _role_for(request.model or "", recipe.prefers)
+    ours = own.system if role == "system" else own.developer
+    if request.messages == 0:
+        edits["messages"] = b"[" + ours + b"]"
+        return
+    start = fields.spans["messages"][1] + 1
+    if not replacing:
+        inside.append((start, start, (ours, b",")))
+        return
+    raw = fields.get("messages") or msgspec.Raw()
+    gone = [turn.role in ("system", "developer") for turn in _TURNS.decode(raw)]
+    inside.append((start, start, (ours,) if all(gone) else (ours, b",")))
+    inside += [(*gap, ()) for gap in gaps(elements(fields, "messages", _ELEMENTS.decode(raw)), gone)]
+
+
+def _add_option(fields: Fields, key: str, value: bytes, locked: bool, edits: dict[str, bytes | None]) -> None:
+    synonym = _SYNONYMS.get(key)
+    given = key in fields or (synonym is not None and synonym in fields)
+    if given and not locked:
+        return
+    edits[key] = value
+    if synonym is not None and synonym in fields:
+        edits[synonym] = None
+
+
+def _ask_usage(fields: Fields, edits: dict[str, bytes | None]) -> bool:
+    """Merge include_usage into stream_options; False if the client asks already, or sent no object there."""
+    if fields.is_null("stream_options"):
+        edits["stream_options"] = _USAGE
+        return True
+    try:
+        options = split(bytes(fields.get("stream_options") or b""), what="stream_options")
+    except (InvalidValue, InvalidJson):
+        return False  # the provider says best what is wrong with it
+    wish = options.get("include_usage")
+    if wish is not None and bytes(wish) == b"true":
+        return False
+    edits["stream_options"] = b"".join(replace(options, {"include_usage": b"true"}))
+    return True
+
+
+def _encode(messages: Sequence[tuple[str, str]], kind: SystemRole) -> bytes:
+    return b",".join(
+        _ENCODER.encode({"role": kind if role in ("system", "developer") else role, "content": text})
+        for role, text in messages
+    )
+
+
+def _role_for(model: str, otherwise: SystemRole) -> SystemRole:
+    return "developer" if _WANTS_DEVELOPER.search(model[:256]) else otherwise
+
+
+def _decode_turns(raw: msgspec.Raw) -> list[_Turn]:
+    try:
+        turns: list[_Turn] = _TURNS.decode(raw)
+    except msgspec.ValidationError as error:
+        # msgspec's "$[3].role" is messages[3].role
+        detail = str(error).replace("`$", "`messages")
+        raise InvalidValue(
+            f"messages must be an array of objects with a role: {detail}", param="messages"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidJson(f"messages cannot be read: {error}", param="messages") from error
+    return turns
+
+
+def _stream(fields: Fields) -> bool:
+    raw = fields.get("stream")
+    if raw is None:
+        return False
+    text = bytes(raw)
+    if text == b"true":
+        return True
+    if text in (b"false", b"null"):
+        return False
+    raise InvalidValue(f"stream must be true or false, not {_short(text)}", param="stream")
+
+
+def _model(fields: Fields) -> str | None:
+    raw = fields.get("model")
+    if raw is None:
+        return None
+    value: Any = msgspec.json.decode(raw)
+    if value is None or isinstance(value, str):
+        return value
+    raise InvalidValue(f"model must be a string, not {_short(bytes(raw))}", param="model")
+
+
+def _short(text: bytes) -> str:
+    return text[:60].decode("utf-8", "replace")
