@@ -18,7 +18,7 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	@touch $@
 
 run: $(VENV)/.run
-	$(BIN)/prompt-canary serve --config $(CONFIG)
+	@$(BIN)/prompt-canary serve --config $(CONFIG)
 
 deps: $(VENV)/.dev
 	@sh scripts/test-servers

@@ -44,12 +44,14 @@ class Admin(Section):
 
 class SqliteSettings(Section):
     kind: Literal["sqlite"] = "sqlite"
+    """The embedded store."""
     directory: str = "data"
     """Where the database files live: one machine, any number of processes."""
 
 
 class RedisSettings(Section):
     kind: Literal["redis"]
+    """The store of a fleet."""
     url: str
     """redis://, rediss:// or redis+sentinel://host:port,host:port/service/db."""
     prefix: NamePattern = "pc"
@@ -215,7 +217,7 @@ class Settings(Section):
     timeouts: Timeouts = Timeouts()
     data_directory: str = "data"
     """Local files: the signing key, the last snapshot, overrides."""
-    signing_keys: tuple[Annotated[str, Field(min_length=32, repr=False)], ...] = Field(
+    signing_keys: tuple[Annotated[str, Field(min_length=32)], ...] = Field(
         default=(), max_length=2, repr=False
     )
     """The fleet's secret, 32 characters or more; the first signs, two may be valid. Empty: one is made in

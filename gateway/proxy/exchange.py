@@ -1,0 +1,150 @@
+"""One request and its answer, both streamed, bytes verbatim: every route that no prompt is injected into.
+
+`Exchange` is also the answering half of a managed request (`proxy.managed`), which differs in what it sends
+and in what it looks at while the answer passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gateway.errors import GatewayError
+from gateway.proxy.base import Call, Head, Headers, Link, ResponseHead
+from gateway.wire import Piece
+from gateway.wire.error_body import sse_error
+from gateway.wire.headers import request_block, response_headers
+
+if TYPE_CHECKING:
+    from gateway.proxy.worker import Worker
+
+EVENT_STREAM = b"text/event-stream"
+
+
+class Exchange:
+    """Implements `Handler` towards the edge and `Receiver` towards the upstream."""
+
+    __slots__ = ("call", "event_stream", "finished", "head", "link", "responded", "worker")
+
+    managed = False
+
+    def __init__(self, worker: Worker, head: Head, link: Link) -> None:
+        self.worker = worker
+        self.head = head
+        self.link = link
+        self.call: Call | None = None
+        self.responded = False
+        self.event_stream = False
+        self.finished = False
+
+    # --- the request
+
+    def forward(self, target: bytes, body: Sequence[Piece] | None, length: int | None) -> None:
+        """Send it on; `body` None: it will be streamed."""
+        worker = self.worker
+        head = self.head
+        line = b"%b %b HTTP/1.1\r\n" % (head.method, target)
+        block = request_block(
+            head.headers, worker.upstream_host, authorization=worker.authorization, managed=self.managed
+        )
+        patience = head.get(b"x-stainless-read-timeout")
+        self.call = worker.upstream.request(
+            line + block, body, self, length=length, first_byte=seconds(patience), method=head.method
+        )
+
+    def body(self, chunk: bytes) -> None:
+        if self.call is not None:
+            self.call.write(chunk)
+
+    def body_end(self) -> None:
+        if self.call is not None:
+            self.call.end_body()
+
+    # --- the answer
+
+    def response_head(self, head: ResponseHead) -> None:
+        self.responded = True
+        content_type = header(head.headers, b"content-type")
+        self.event_stream = content_type is not None and content_type.lower().startswith(EVENT_STREAM)
+        headers = response_headers(head.headers, self.added_headers(), managed=self.managed)
+        self.link.respond(head.status, head.reason, headers, head.length)
+
+    def added_headers(self) -> Headers:
+        return []
+
+    def response_data(self, data: bytes) -> None:
+        self.link.send(data)
+
+    def response_end(self) -> None:
+        self.finish()
+        self.link.end()
+
+    def response_failed(self, error: GatewayError) -> None:
+        """Before the head there is a status to tell it with; after, an event and an abrupt end, since
+        clients take a clean end for the whole answer."""
+        self.finish()
+        if not self.responded:
+            self.link.fail(error)
+            return
+        if self.event_stream:
+            self.link.send(sse_error(error))
+        self.link.abort()
+
+    # --- both directions' backpressure, and the client that leaves
+
+    def client_gone(self) -> None:
+        if self.call is not None:
+            self.call.cancel()
+        self.finish()
+
+    def client_writable(self, writable: bool) -> None:
+        if self.call is not None:
+            if writable:
+                self.call.resume()
+            else:
+                self.call.pause()
+
+    def upstream_writable(self, writable: bool) -> None:
+        if writable:
+            self.link.resume_body()
+        else:
+            self.link.pause_body()
+
+    def fail(self, error: GatewayError) -> None:
+        """Answer with an error of our own, before anything went upstream."""
+        self.finish()
+        self.link.fail(error)
+
+    def finish(self) -> None:
+        """The exchange is over; called once or more."""
+        self.finished = True
+
+
+class Refusal:
+    """The rest of a request that was answered at its head."""
+
+    def body(self, chunk: bytes) -> None: ...
+
+    def body_end(self) -> None: ...
+
+    def client_gone(self) -> None: ...
+
+    def client_writable(self, writable: bool) -> None: ...
+
+
+def header(headers: Headers, name: bytes) -> bytes | None:
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def seconds(value: bytes | None) -> float | None:
+    """What a client says of its own read time-out, s; None if it says nothing of use."""
+    if value is None:
+        return None
+    try:
+        said = float(value)
+    except ValueError:
+        return None
+    return said if 0 < said < float("inf") else None

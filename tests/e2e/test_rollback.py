@@ -1,0 +1,43 @@
+"""After a rollback nobody who asks later than a second is answered by the canary, and nothing breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from tests.support.gateway import Answer, RawClient, make_gateway, running
+
+BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
+PROMISE = 1.0  # s from the commit
+
+
+async def test_no_request_after_one_second_is_answered_by_the_canary(folder: Path) -> None:
+    with running(make_gateway(folder)) as gateway:
+        gateway.start_rollout(gateway.push("second"), 0.5)
+        answers: list[Answer] = []
+        stop = asyncio.Event()
+
+        async def ask(worker: int) -> None:
+            """Sessions that return and new ones, from before the rollback until after it."""
+            turn = 0
+            while not stop.is_set():
+                client = await RawClient.connect(gateway.port)
+                for _ in range(20):
+                    turn += 1
+                    session = f"{worker}-{turn % 40}" if turn % 2 else f"{worker}-new-{turn}"
+                    answers.append(await client.post(BODY, {"x-session-id": session}))
+                await client.close()
+
+        asking = [asyncio.create_task(ask(number)) for number in range(8)]
+        await asyncio.sleep(3.0)
+        await asyncio.to_thread(gateway.act, "roll_back")
+        committed = time.time()
+        await asyncio.sleep(2.5)
+        stop.set()
+        await asyncio.gather(*asking)
+    assert {answer.status for answer in answers} == {200}
+    assert any(answer.arm == "canary" for answer in answers)
+    late = [answer for answer in answers if answer.sent > committed + PROMISE]
+    assert len(late) > 100
+    assert not [answer for answer in late if answer.version != 1]
