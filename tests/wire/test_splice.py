@@ -112,6 +112,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         (b'{"a":1,"a":' + b"[" * 900 + b"\\ud800", InvalidJson),
         (b"[" * 100_000, InvalidValue),
         (b"[]", InvalidValue),
+        (b"{" + b",".join(b'"%d":1' % i for i in range(1001)) + b"}", InvalidValue),
         (b'"text"', InvalidValue),
         (b"null", InvalidValue),
     ],
