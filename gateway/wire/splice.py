@@ -4,7 +4,7 @@ msgspec checks the whole text and hands back each value as a slice, but forgets 
 first of two equal keys. Positions are recovered by walking the members: the next value must stand exactly
 where the last one ended. JSON values are prefix-free (numbers too, once the next byte is looked at), so a
 walk that finds every value in its place and ends at the closing brace has proved that there are no
-duplicates. For a compact object lengths alone prove it: two members more would be too long.
+duplicates. For a compact object the lengths alone prove it: any member more would make the text longer.
 """
 
 import codecs
