@@ -1,0 +1,108 @@
+"""Routes of the simulated provider: a request in, the steps of its reply out."""
+
+import re
+from collections.abc import Callable
+
+from gateway.errors import ConfigError
+from gateway.simulator.chat import complete
+from gateway.simulator.endpoints import echo, embeddings, model, models, moderations
+from gateway.simulator.faults import FAULTS
+from gateway.simulator.inspection import Journal
+from gateway.simulator.reply import Reply, Request, Steps, error_reply, json_reply, normal
+from gateway.simulator.scenario import Cast, Scenario, load_scenario
+
+Endpoint = Callable[[Cast, Request], Reply]
+
+ENDPOINTS: dict[bytes, tuple[bytes, Endpoint]] = {
+    b"/v1/chat/completions": (b"POST", complete),
+    b"/v1/embeddings": (b"POST", embeddings),
+    b"/v1/moderations": (b"POST", moderations),
+    b"/v1/models": (b"GET", models),
+}
+INSPECTION = b"/__sim/"
+_LAST = re.compile(rb"(?:^|&)last=(\d{1,9})(?:&|$)")
+
+
+class Provider:
+    """A scenario that can be exchanged, and the journal of what was asked."""
+
+    def __init__(self, scenario: Scenario, keep: int) -> None:
+        self.cast = Cast(scenario)
+        self.journal = Journal(keep)
+
+    def play(self, request: Request) -> Steps:
+        """Return the reply to a complete request, as steps."""
+        if request.target.startswith(INSPECTION):
+            return normal(request, self._inspect(request))
+        self.journal.received(request)
+        reply = self._reply(request)
+        wanted = request.sim.get(b"x-sim-fault", b"").decode("latin-1") if request.sim else ""
+        if wanted and wanted not in FAULTS:
+            known = ", ".join(sorted(FAULTS))
+            reply = error_reply(400, f"x-sim-fault {wanted!r} is not a fault; there are {known}")
+            wanted = ""
+        name = wanted or reply.fault
+        self.journal.statuses[reply.status] += 1
+        if reply.rule:
+            self.journal.rules[reply.rule] += 1
+        if not name:
+            return normal(request, reply)
+        self.journal.faults[name] += 1
+        return FAULTS[name](request, reply)
+
+    def _reply(self, request: Request) -> Reply:
+        path = request.target.partition(b"?")[0]
+        keys = self.cast.scenario.api_keys
+        if keys and (request.header(b"authorization") or b"").decode("latin-1") not in (
+            f"Bearer {k}" for k in keys
+        ):
+            return error_reply(401, "Incorrect API key provided.", code="invalid_api_key")
+        method, endpoint = ENDPOINTS.get(path, (b"", None))
+        if endpoint is not None and request.method == method:
+            return endpoint(self.cast, request)
+        if endpoint is not None and method == b"POST":
+            return error_reply(405, f"{path.decode()} takes POST", code="method_not_allowed")
+        if path.startswith(b"/v1/models/") and request.method == b"GET":
+            return model(self.cast, path.removeprefix(b"/v1/models/").decode("latin-1"))
+        if path.startswith(b"/v1/"):
+            return echo(request)
+        return error_reply(
+            404, f"Unknown path {path.decode('latin-1')}; the simulator serves /v1/ and /__sim/"
+        )
+
+    def _inspect(self, request: Request) -> Reply:
+        path, _, query = request.target.removeprefix(INSPECTION).partition(b"?")
+        match request.method, path:
+            case b"GET", b"stats":
+                return json_reply(self.journal.stats())
+            case b"GET", b"requests":
+                last = _LAST.search(query)
+                return json_reply(self.journal.last(int(last[1]) if last else 10))
+            case b"GET", b"scenario":
+                return json_reply(self.cast.scenario.model_dump())
+            case b"GET", b"faults":
+                return json_reply(sorted(FAULTS))
+            case b"POST", b"scenario":
+                return self._change_scenario(request.body)
+            case b"POST", b"reset":
+                self.journal.reset()
+                return json_reply(self.journal.stats())
+            case b"GET", _ if path.startswith(b"requests/"):
+                return self._find(path.removeprefix(b"requests/").removeprefix(b"sim-"))
+            case _:
+                return error_reply(
+                    404, "There are /__sim/stats, requests, requests/ID, scenario, faults and reset"
+                )
+
+    def _change_scenario(self, text: bytes) -> Reply:
+        try:
+            self.cast = Cast(load_scenario(text))
+        except ConfigError as error:
+            return error_reply(400, error.message, code=error.code)
+        return json_reply(self.cast.scenario.model_dump())
+
+    def _find(self, number: bytes) -> Reply:
+        found = self.journal.find(int(number)) if number.isdigit() and len(number) < 19 else None
+        if found is None:
+            return error_reply(404, f"No request sim-{number.decode('latin-1')} is kept")
+        return json_reply(found)
