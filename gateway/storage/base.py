@@ -10,11 +10,15 @@ Two adapters (`sqlite`, `redis`) and one contract suite (tests/contract) give th
 
 One global revision counts commits of documents; a document's revision is that of the commit that last
 changed it, and 0 means "does not exist". Times are the store's, in seconds since the epoch; TTLs are
-seconds. Every call may raise `errors.StoreUnavailable`; no call blocks the event loop.
+seconds. Every call may raise `errors.StoreUnavailable`; no call blocks the event loop. After a time-out
+nobody knows whether a write took place: repeat it only where that does no harm (compare-and-set,
+set-if-absent, an enqueue by id), and read what stands.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
+
+QUEUE_MEMORY = 30 * 86_400.0  # seconds for which ids of finished items, and dead letters, are remembered
 
 
 class Document(NamedTuple):
@@ -44,7 +48,11 @@ class Tick(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """Documents changed after a revision, each once, in order of revision; ask again from `revision`."""
+    """Documents changed after a revision, each once, in order of revision; ask again from `revision`.
+
+    Puts of one commit share a revision and are never torn apart, so there may be more than `limit`. Fewer
+    than `limit` documents means that there is nothing further up to `revision`.
+    """
 
     revision: int
     documents: tuple[Document, ...]
@@ -71,15 +79,17 @@ class Documents(Protocol):
     async def get(self, key: str) -> Document | None: ...
 
     async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> tuple[Document, ...]:
-        """Documents whose key starts with `prefix` and sorts after `after`, in order of key."""
+        """Documents whose key starts with `prefix` and sorts after `after`, in order of key (UTF-8 bytes)."""
 
     async def commit(self, puts: Sequence[Put], *, fence: Fence | None = None) -> int:
         """All puts or none, in one durable transaction; returns the new global revision.
 
-        Raises `StoreRevised` (its `param` is the key that had moved) or `FenceLost`.
+        Raises `StoreRevised` (its `param` is the key that had moved) or `FenceLost`. No puts, or two of
+        the same key, are a ValueError.
         """
 
-    async def changes(self, since: int, *, prefixes: Sequence[str], limit: int = 1000) -> Feed: ...
+    async def changes(self, since: int, *, prefixes: Sequence[str], limit: int = 1000) -> Feed:
+        """Documents under any of `prefixes` ("" is all of them) whose revision is above `since`."""
 
     async def tick(self) -> Tick:
         """The global revision and the store's clock, in one cheap round trip."""
@@ -108,10 +118,10 @@ class Logs(Protocol):
 
 class Queue(Protocol):
     async def enqueue(self, queue: str, id: str, value: bytes) -> bool:
-        """False if an item with this id was enqueued before (also if it is done)."""
+        """False if an item with this id was enqueued before (also if it is done, for `QUEUE_MEMORY`)."""
 
     async def claim(self, queue: str, owner: str, *, limit: int, lease: float) -> tuple[Claim, ...]:
-        """Takes free items, oldest first, and those whose lease has run out; `attempt` counts from 1."""
+        """Takes items whose lease has run out, then free ones, oldest first; `attempt` counts from 1."""
 
     async def acknowledge(self, queue: str, owner: str, id: str) -> bool:
         """False if the claim was lost to another owner in the meantime; then nothing changes."""
@@ -120,19 +130,35 @@ class Queue(Protocol):
         """Moves a claimed item to the dead letters."""
 
     async def depth(self, queue: str) -> tuple[int, int, int]:
-        """(free, claimed, dead)."""
+        """(free, claimed, dead); an item whose lease has run out is free."""
 
 
 class Leases(Protocol):
     async def acquire(self, name: str, owner: str, ttl: float) -> Lease | None:
-        """Take or renew: the holder keeps its token; a new holder gets a larger one."""
+        """Take or renew: the holder keeps its token; a new holder gets a larger one.
 
-    async def release(self, name: str, owner: str) -> None: ...
+        `owner` names one process, not a machine: two that share a name would share the lease.
+        """
+
+    async def release(self, name: str, owner: str) -> None:
+        """Let another take it at once. The token stays the newest until then."""
 
 
 class Store(Documents, Keys, Logs, Queue, Leases, Protocol):
     """Everything one fleet shares."""
 
+    @property
+    def regressed(self) -> bool:
+        """True once this process has seen acknowledged commits disappear: a failover, or a restored backup,
+        lost them. It stays true: raise an alarm, hold rollouts, read everything again from revision 0."""
+
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
+
+
+def check_puts(puts: Sequence[Put]) -> None:
+    """A commit names each document once: what two puts of the same key should mean, nobody could say."""
+    keys = [put.key for put in puts]
+    if not keys or len(set(keys)) < len(keys):
+        raise ValueError(f"a commit needs one or more puts of different keys, not {keys}")

@@ -1,0 +1,66 @@
+"""The names of everything the application keeps, and nothing else knows them.
+
+Numbers are padded with zeros, so that the order of keys is the order of numbers. Names cannot hold a slash
+(`domain.names`), so no name can reach into another's keys.
+
+    deployment/{prompt}                        what a prompt serves
+    version/{prompt}/{number}                  immutable content
+    digest/{prompt}/{digest}                   content → number, so that the same content is the same version
+    metadata/{prompt}/{number}/{sequence}      beside a version; the last one counts
+    rollout/{prompt}/{id}                      a rollout that has ended
+    audit/{sequence}                           the hash chain; its order is a compare-and-set on `audit-head`
+    pin/{rollout}/{session}                    a session's arm (a key with a time to live)
+"""
+
+DEPLOYMENTS = "deployment/"
+VERSIONS = "version/"
+DIGESTS = "digest/"
+METADATA = "metadata/"
+ROLLOUTS = "rollout/"
+AUDIT = "audit/"
+AUDIT_HEAD = "audit-head"
+PINS = "pin/"
+
+
+def deployment(prompt: str) -> str:
+    return f"{DEPLOYMENTS}{prompt}"
+
+
+def version(prompt: str, number: int) -> str:
+    return f"{versions(prompt)}{number:08d}"
+
+
+def versions(prompt: str) -> str:
+    """The prefix of a prompt's versions."""
+    return f"{VERSIONS}{prompt}/"
+
+
+def digest(prompt: str, digest: str) -> str:
+    return f"{DIGESTS}{prompt}/{digest}"
+
+
+def metadata(prompt: str, number: int, sequence: int) -> str:
+    return f"{metadata_of(prompt, number)}{sequence:08d}"
+
+
+def metadata_of(prompt: str, number: int) -> str:
+    """The prefix of what is known beside one version."""
+    return f"{METADATA}{prompt}/{number:08d}/"
+
+
+def rollout(prompt: str, id: str) -> str:
+    return f"{rollouts(prompt)}{id}"
+
+
+def rollouts(prompt: str) -> str:
+    """The prefix of a prompt's ended rollouts."""
+    return f"{ROLLOUTS}{prompt}/"
+
+
+def audit(sequence: int) -> str:
+    return f"{AUDIT}{sequence:012d}"
+
+
+def pin(rollout: str, session: str) -> str:
+    """`session` is the session's keyed hash, never the key that the client sent."""
+    return f"{PINS}{rollout}/{session}"

@@ -1,0 +1,159 @@
+"""Statements of evidence.db: keys with a time to live, logs, queues. Each runs inside a transaction of
+`SqliteFile`; `now` is in seconds since the epoch. Sweeps take bounded pieces, so that no pin waits for one.
+"""
+
+from collections.abc import Sequence
+from sqlite3 import Connection
+
+from gateway.storage.base import QUEUE_MEMORY, Claim, Record
+
+SCHEMA = (
+    "CREATE TABLE keys (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX keys_by_expiry ON keys (expires)",
+    "CREATE TABLE logs (log TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE records (log TEXT NOT NULL, position INTEGER NOT NULL, value BLOB NOT NULL)",
+    "CREATE UNIQUE INDEX records_by_position ON records (log, position)",
+    # `at` is when a claim runs out or the item ended; free items have 0, so that they sort by sequence.
+    """CREATE TABLE items (
+        sequence INTEGER PRIMARY KEY, queue TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL,
+        state TEXT NOT NULL DEFAULT 'free', at REAL NOT NULL DEFAULT 0, owner TEXT,
+        attempt INTEGER NOT NULL DEFAULT 0, reason TEXT, UNIQUE (queue, id)
+    )""",
+    "CREATE INDEX items_by_state ON items (queue, state, at)",
+)
+SWEEP = 2  # expired keys deleted with each new one: more than one, so that sweeping catches up
+TRIM = 1000  # log records deleted at once
+FORGET = 10  # ended queue items deleted with each one that ends
+
+
+def get_key(db: Connection, key: str, now: float) -> bytes | None:
+    row = db.execute("SELECT value FROM keys WHERE key = ? AND expires > ?", (key, now)).fetchone()
+    return None if row is None else row[0]
+
+
+def set_if_absent(db: Connection, key: str, value: bytes, ttl: float, now: float) -> bytes:
+    row = db.execute(
+        """INSERT INTO keys (key, value, expires) VALUES (?, ?, ?) ON CONFLICT (key)
+        DO UPDATE SET value = excluded.value, expires = excluded.expires WHERE expires <= ?
+        RETURNING value""",
+        (key, value, now + ttl, now),
+    ).fetchone()
+    if row is None:
+        row = db.execute("SELECT value FROM keys WHERE key = ?", (key,)).fetchone()
+    winner: bytes = row[0]
+    _sweep(db, now)
+    return winner
+
+
+def touch(db: Connection, keys: Sequence[tuple[str, float]], now: float) -> None:
+    db.executemany(
+        "UPDATE keys SET expires = ? WHERE key = ? AND expires > ?",
+        [(now + ttl, key, now) for key, ttl in keys],
+    )
+
+
+def delete_key(db: Connection, key: str) -> None:
+    db.execute("DELETE FROM keys WHERE key = ?", (key,))
+
+
+def _sweep(db: Connection, now: float) -> None:
+    db.execute(
+        "DELETE FROM keys WHERE key IN (SELECT key FROM keys WHERE expires <= ? ORDER BY expires LIMIT ?)",
+        (now, SWEEP),
+    )
+
+
+def append(db: Connection, log: str, values: Sequence[bytes]) -> int:
+    (last,) = db.execute(
+        """INSERT INTO logs (log, last) VALUES (?, ?) ON CONFLICT (log)
+        DO UPDATE SET last = last + excluded.last RETURNING last""",
+        (log, len(values)),
+    ).fetchone()
+    first = last - len(values) + 1
+    db.executemany(
+        "INSERT INTO records (log, position, value) VALUES (?, ?, ?)",
+        [(log, position, value) for position, value in enumerate(values, first)],
+    )
+    return int(last)
+
+
+def read(db: Connection, log: str, after: int, limit: int) -> tuple[Record, ...]:
+    rows = db.execute(
+        "SELECT position, value FROM records WHERE log = ? AND position > ? ORDER BY position LIMIT ?",
+        (log, after, limit),
+    )
+    return tuple(Record(*row) for row in rows)
+
+
+def trim(db: Connection, log: str, through: int) -> int:
+    """Delete some of the records up to `through`; returns how many. `TRIM` means that there may be more."""
+    return db.execute(
+        """DELETE FROM records WHERE rowid IN (
+            SELECT rowid FROM records WHERE log = ? AND position <= ? ORDER BY position LIMIT ?)""",
+        (log, through, TRIM),
+    ).rowcount
+
+
+def enqueue(db: Connection, queue: str, id: str, value: bytes) -> bool:
+    return (
+        db.execute(
+            "INSERT INTO items (queue, id, value) VALUES (?, ?, ?) ON CONFLICT (queue, id) DO NOTHING",
+            (queue, id, value),
+        ).rowcount
+        == 1
+    )
+
+
+def claim(db: Connection, queue: str, owner: str, limit: int, lease: float, now: float) -> tuple[Claim, ...]:
+    select = (
+        "SELECT sequence FROM items WHERE queue = ? AND state = ? AND at <= ? ORDER BY at, sequence LIMIT ?"
+    )
+    taken = db.execute(select, (queue, "claimed", now, limit)).fetchall()
+    taken += db.execute(select, (queue, "free", now, limit - len(taken))).fetchall()
+    claims = []
+    for (sequence,) in taken:
+        row = db.execute(
+            """UPDATE items SET state = 'claimed', at = ?, owner = ?, attempt = attempt + 1
+            WHERE sequence = ? RETURNING id, value, attempt""",
+            (now + lease, owner, sequence),
+        ).fetchone()
+        claims.append(Claim(*row))
+    return tuple(claims)
+
+
+def acknowledge(db: Connection, queue: str, owner: str, id: str, now: float) -> bool:
+    ended = db.execute(
+        """UPDATE items SET state = 'done', at = ?, value = x''
+        WHERE queue = ? AND id = ? AND state = 'claimed' AND owner = ?""",
+        (now, queue, id, owner),
+    ).rowcount
+    _forget(db, queue, "done", now)
+    return ended == 1
+
+
+def bury(db: Connection, queue: str, owner: str, id: str, reason: str, now: float) -> bool:
+    ended = db.execute(
+        """UPDATE items SET state = 'dead', at = ?, reason = ?
+        WHERE queue = ? AND id = ? AND state = 'claimed' AND owner = ?""",
+        (now, reason, queue, id, owner),
+    ).rowcount
+    _forget(db, queue, "dead", now)
+    return ended == 1
+
+
+def _forget(db: Connection, queue: str, state: str, now: float) -> None:
+    db.execute(
+        """DELETE FROM items WHERE sequence IN (
+            SELECT sequence FROM items WHERE queue = ? AND state = ? AND at <= ? ORDER BY at LIMIT ?)""",
+        (queue, state, now - QUEUE_MEMORY, FORGET),
+    )
+
+
+def depth(db: Connection, queue: str, now: float) -> tuple[int, int, int]:
+    row = db.execute(
+        """SELECT coalesce(sum(state = 'free' OR (state = 'claimed' AND at <= ?)), 0),
+            coalesce(sum(state = 'claimed' AND at > ?), 0), coalesce(sum(state = 'dead'), 0)
+        FROM items WHERE queue = ? AND state IN ('free', 'claimed', 'dead')""",
+        (now, now, queue),
+    ).fetchone()
+    return (row[0], row[1], row[2])
