@@ -34,6 +34,13 @@ class BodyBudget:
         self._waiting.append((waiter, size, now + PATIENCE))
         return False
 
+    def grow(self, size: int) -> bool:
+        """More for one that holds some already; it does not wait, since it could wait for itself."""
+        if not self._fits(size):
+            return False
+        self.held += size
+        return True
+
     def release(self, size: int) -> None:
         self.held -= size
         while self._waiting and self._fits(self._waiting[0][1]):

@@ -24,12 +24,11 @@ EVENT_STREAM = b"text/event-stream"
 class Exchange:
     """Implements `Handler` towards the edge and `Receiver` towards the upstream."""
 
-    __slots__ = ("call", "event_stream", "finished", "head", "link", "responded", "worker")
-
-    managed = False
+    __slots__ = ("call", "event_stream", "finished", "head", "link", "managed", "responded", "worker")
 
     def __init__(self, worker: Worker, head: Head, link: Link) -> None:
         self.worker = worker
+        self.managed = False
         self.head = head
         self.link = link
         self.call: Call | None = None

@@ -20,7 +20,7 @@ from gateway.errors import GatewayError
 from gateway.promptfiles.compiled import CompiledPrompt, compile_prompt
 from gateway.storage import codec, keys
 from gateway.storage.base import Document, Documents
-from gateway.wire.chat import encode_messages
+from gateway.wire.chat import OwnMessages, Recipe, encode_messages, recipe
 
 logger = logging.getLogger(__name__)
 
@@ -32,20 +32,23 @@ Loaded = Callable[["Prepared | GatewayError | None"], None]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A version as a worker uses it: compiled, and encoded where it needs no variables of a request."""
+    """A version as a worker uses it; `own` are its messages where they need no variables of a request."""
 
     prompt: str
     number: int
     digest: str
     compiled: CompiledPrompt
-    encoded: bytes | None
+    recipe: Recipe
+    own: OwnMessages | None
 
 
 def prepare(version: Version) -> Prepared:
     compiled = compile_prompt(version.content)
     static = compiled.static_messages
-    encoded = None if static is None else encode_messages(static)
-    return Prepared(version.prompt, version.number, version.digest, compiled, encoded)
+    own = None if static is None else encode_messages(static)
+    return Prepared(
+        version.prompt, version.number, version.digest, compiled, recipe(version.content, version.prompt), own
+    )
 
 
 class Versions:
