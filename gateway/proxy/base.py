@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.errors import GatewayError
+from gateway.wire import Piece
 
 Headers = list[tuple[bytes, bytes]]  # names in lower case, values as sent, without surrounding white space
 
@@ -138,8 +139,16 @@ class Call(Protocol):
 
 class Upstream(Protocol):
     def request(
-        self, head: bytes, body: Sequence[bytes] | None, receiver: Receiver, *, length: int | None
+        self,
+        head: bytes,
+        body: Sequence[Piece] | None,
+        receiver: Receiver,
+        *,
+        length: int | None,
+        method: bytes,
+        first_byte: float | None = None,
     ) -> Call:
-        """Send a request: `head` is request line and headers without framing and without the blank line.
-        `body` pieces are the whole body; None announces a streamed one of `length` bytes, or a chunked one
-        if `length` is None. Never raises: failures reach the receiver, from a later callback."""
+        """Send a request: `head` is request line and headers, each line with its CRLF, without framing and
+        without the blank line. `body` pieces are the whole body; None announces a streamed one of `length`
+        bytes, or a chunked one if `length` is None. `first_byte` lowers the limit of the wait for the answer,
+        s. Never raises: failures reach the receiver, from a later callback."""
