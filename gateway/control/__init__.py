@@ -1,0 +1,11 @@
+"""The control plane: what may be served, and how it changes. No request passes through here.
+
+plan        deployment in → deployment out: the rules of rollouts, pure
+changes     one change = one commit of deployment, archive and audit entry, by compare-and-set
+audit       the hash-chained log of all changes: its end, its pages, its proof
+registry    prompts and their immutable versions; push, metadata, gates
+rollouts    start, change, end a rollout; deploy at once
+views       what people are shown
+operations  everything a person can do, as one protocol, and its implementation on a store
+seed        a folder of prompt files pushed at every start
+"""

@@ -1,0 +1,160 @@
+"""One change of a prompt is one commit: its deployment, what is archived, and the audit entry, or nothing.
+
+Commits are compare-and-set on the deployment and on the audit log's head. Whoever loses a race reads again
+and plans again, as long as what the person saw is what still stands: a `promote` meant for one rollout must
+not hit the next one. The head is shared by all prompts, so a loser waits for a random moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from gateway.control import audit
+from gateway.control.audit import Head
+from gateway.control.plan import By
+from gateway.domain.names import check_name
+from gateway.domain.rollout import Deployment, Rollout
+from gateway.errors import Conflict, InvalidValue, PreconditionFailed, StoreRevised, Unavailable
+from gateway.storage import codec, keys
+from gateway.storage.base import Documents, Put
+
+ATTEMPTS = 100  # one of all racers wins each round, so only that many racers at once could lose
+BACKOFF = 0.02  # s, the most that a loser waits after its first loss
+BACKOFF_MOST = 0.2  # s
+REPORTED = 5  # audit entries named in a conflict
+MAX_ACTOR, MAX_REASON = 200, 2000  # characters
+
+
+class Current(NamedTuple):
+    """What a plan is made from. `revision` 0: the prompt is new. `now` is the store's time, s."""
+
+    deployment: Deployment
+    revision: int
+    now: float
+
+
+class Change(NamedTuple):
+    """What to commit. `before` and `after` go to the audit log; `puts` stand beside the deployment."""
+
+    deployment: Deployment
+    action: str
+    before: Any
+    after: Any
+    puts: tuple[Put, ...] = ()
+
+
+class Done(NamedTuple):
+    deployment: Deployment
+    revision: int
+
+
+Plan = Callable[[Current], Awaitable[Change | None]]
+
+
+async def read_deployment(store: Documents, prompt: str) -> tuple[Deployment, int]:
+    """An empty one with revision 0 if the prompt has never been seen."""
+    document = await store.get(keys.deployment(check_name(prompt, "prompt")))
+    if document is None:
+        return Deployment(prompt), 0
+    return codec.decode_document(document, Deployment), document.revision
+
+
+async def commit(
+    store: Documents, prompt: str, by: By, plan: Plan, *, expected: int | None = None, steady: bool = True
+) -> Done:
+    """Carry out `plan`; None from it changes nothing. `expected` is the revision of the deployment that the
+    person saw; `steady` refuses if live version or rollout changed hands between two attempts.
+
+    Raises `PreconditionFailed` or `Conflict` that tell what happened meanwhile, and whatever `plan` raises.
+    """
+    check_by(by)
+    seen: tuple[int | None, str | None] | None = None
+    for attempt in range(ATTEMPTS):
+        current, head = await _read(store, prompt)
+        holders = _holders(current.deployment)
+        if expected is not None and current.revision != expected:
+            raise PreconditionFailed(await _tell(store, current, expected))
+        if steady and seen is not None and seen != holders:
+            raise Conflict(f"{prompt} changed hands while this was under way: look at it, then try again")
+        seen = holders
+        change = await plan(current)
+        if change is None:
+            return Done(current.deployment, current.revision)
+        try:
+            return Done(change.deployment, await store.commit(_puts(current, change, head, by)))
+        except StoreRevised:
+            await asyncio.sleep(random.uniform(0, min(BACKOFF * (attempt + 1), BACKOFF_MOST)))
+    raise Unavailable(
+        f"{prompt}: {ATTEMPTS} others were faster; nothing was changed, try again", retry_after=1
+    )
+
+
+def summary(deployment: Deployment) -> dict[str, Any]:
+    """What a deployment serves, short enough for the audit log."""
+    return {"live": deployment.live, "rollout": rollout_summary(deployment.rollout)}
+
+
+def rollout_summary(rollout: Rollout | None) -> dict[str, Any] | None:
+    if rollout is None:
+        return None
+    return {
+        "id": rollout.id,
+        "candidate": rollout.candidate,
+        "baseline": rollout.baseline,
+        "phase": rollout.phase,
+        "weight": rollout.weights[-1].value,
+        "effective_at": rollout.weights[-1].effective_at,
+    }
+
+
+def check_by(by: By) -> None:
+    if not by.actor or len(by.actor) > MAX_ACTOR or not by.actor.isprintable():
+        raise InvalidValue(
+            f"an actor is 1 to {MAX_ACTOR} printable characters, not {by.actor!r:.300}", param="actor"
+        )
+    if len(by.reason) > MAX_REASON:
+        raise InvalidValue(
+            f"a reason has at most {MAX_REASON} characters, not {len(by.reason)}", param="reason"
+        )
+
+
+async def _read(store: Documents, prompt: str) -> tuple[Current, Head]:
+    # The clock is read with the state, so that an `effective_at` lies its whole lead after the plan.
+    (deployment, revision), head, tick = await asyncio.gather(
+        read_deployment(store, prompt), audit.read_head(store), store.tick()
+    )
+    return Current(deployment, revision, tick.now), head
+
+
+def _puts(current: Current, change: Change, head: Head, by: By) -> list[Put]:
+    prompt = change.deployment.prompt
+    deployment = Put(keys.deployment(prompt), codec.encode(change.deployment), current.revision)
+    entry = audit.appended(
+        head,
+        at=current.now,
+        by=by,
+        action=change.action,
+        subject=prompt,
+        before=change.before,
+        after=change.after,
+    )
+    return [deployment, *change.puts, *entry]
+
+
+def _holders(deployment: Deployment) -> tuple[int | None, str | None]:
+    return deployment.live, None if deployment.rollout is None else deployment.rollout.id
+
+
+async def _tell(store: Documents, current: Current, expected: int) -> str:
+    prompt = current.deployment.prompt
+    page = await audit.read_page(store, limit=REPORTED, subject=prompt)
+    lines = [
+        f"{entry.actor}: {entry.action}" + (f" ({entry.reason})" if entry.reason else "")
+        for entry in page.entries
+        if (document := await store.get(keys.audit(entry.sequence))) and document.revision > expected
+    ]
+    since = f"; since then {'; '.join(reversed(lines))}" if lines else ""
+    return f"{prompt} is at revision {current.revision}, not {expected}{since}"

@@ -1,0 +1,138 @@
+"""Everything a person can do to prompts: one protocol, and its implementation directly on a store.
+
+The admin API serves `StoreOperations`; the command line uses it too, so that it works while no other
+process is up, or speaks the same protocol to an admin API.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.control import audit, views
+from gateway.control.audit import AuditPage, Verification
+from gateway.control.plan import By
+from gateway.control.registry import Pushed, Registry
+from gateway.control.rollouts import Rollouts, Start
+from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionDetail, VersionView
+from gateway.domain.prompt import Gate, Metadata, Version
+from gateway.domain.rollout import Deployment, Event
+from gateway.errors import InvalidValue
+from gateway.promptfiles import prompty
+from gateway.storage.base import Documents
+
+MAX_PAGE = 1000  # audit entries
+
+
+class Operations(Protocol):
+    """Errors are `errors.GatewayError`s; see `registry` and `rollouts` for which. `expected` is the
+    deployment's revision that the person saw; a change since then is refused."""
+
+    async def prompts(self) -> tuple[DeploymentView, ...]: ...
+
+    async def prompt(self, prompt: str) -> PromptView: ...
+
+    async def version(self, prompt: str, number: int) -> VersionDetail: ...
+
+    async def push(self, text: str, source: str, by: By, *, into: str | None = None) -> Pushed:
+        """`text` is a .prompty file; `source` its name for messages; `into` the prompt that it must name."""
+
+    async def record_gate(
+        self, prompt: str, number: int, gate: Gate, by: By, *, expected: int | None = None
+    ) -> VersionView: ...
+
+    async def start(
+        self, prompt: str, what: Start, by: By, *, expected: int | None = None
+    ) -> DeploymentView: ...
+
+    async def change(
+        self, prompt: str, event: Event, by: By, *, weight: float | None = None, expected: int | None = None
+    ) -> DeploymentView: ...
+
+    async def deploy(
+        self, prompt: str, version: int, by: By, *, emergency: bool = False, expected: int | None = None
+    ) -> DeploymentView: ...
+
+    async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]: ...
+
+    async def audit(self, *, before: int | None = None, limit: int = 50, prompt: str = "") -> AuditPage: ...
+
+    async def verify_audit(self) -> Verification: ...
+
+
+class StoreOperations:
+    def __init__(self, store: Documents) -> None:
+        self._store = store
+        self._registry = Registry(store)
+        self._rollouts = Rollouts(store)
+
+    async def prompts(self) -> tuple[DeploymentView, ...]:
+        return tuple(
+            [await self._shown(deployment.prompt) for deployment in await self._registry.deployments()]
+        )
+
+    async def prompt(self, prompt: str) -> PromptView:
+        deployment, _ = await self._registry.deployment(prompt)
+        versions = [
+            await self._version_view(deployment, version) for version in await self._registry.versions(prompt)
+        ]
+        return PromptView(await self._shown(prompt), tuple(reversed(versions)))
+
+    async def version(self, prompt: str, number: int) -> VersionDetail:
+        version = await self._registry.version(prompt, number)
+        deployment, _ = await self._registry.deployment(prompt)
+        history = await self._registry.metadata_history(prompt, number)
+        view = views.version_view(deployment, version, history[-1].metadata if history else Metadata())
+        return VersionDetail(view, version.content, history)
+
+    async def push(self, text: str, source: str, by: By, *, into: str | None = None) -> Pushed:
+        file = prompty.parse(text, source=source)
+        if into is not None and into != file.name:
+            raise InvalidValue(f"{source}: the file is of prompt {file.name!r}, not {into!r}", param="name")
+        return await self._registry.push(file, by)
+
+    async def record_gate(
+        self, prompt: str, number: int, gate: Gate, by: By, *, expected: int | None = None
+    ) -> VersionView:
+        done = await self._registry.record_gate(prompt, number, gate, by, expected=expected)
+        return await self._version_view(done.deployment, await self._registry.version(prompt, number))
+
+    async def start(self, prompt: str, what: Start, by: By, *, expected: int | None = None) -> DeploymentView:
+        await self._rollouts.start(prompt, what, by, expected=expected)
+        return await self._shown(prompt)
+
+    async def change(
+        self, prompt: str, event: Event, by: By, *, weight: float | None = None, expected: int | None = None
+    ) -> DeploymentView:
+        await self._rollouts.change(prompt, event, by, weight=weight, expected=expected)
+        return await self._shown(prompt)
+
+    async def deploy(
+        self, prompt: str, version: int, by: By, *, emergency: bool = False, expected: int | None = None
+    ) -> DeploymentView:
+        await self._rollouts.deploy(prompt, version, by, emergency=emergency, expected=expected)
+        return await self._shown(prompt)
+
+    async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]:
+        now = (await self._store.tick()).now
+        return tuple(views.rollout_view(rollout, now) for rollout in await self._rollouts.history(prompt))
+
+    async def audit(self, *, before: int | None = None, limit: int = 50, prompt: str = "") -> AuditPage:
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidValue(f"limit is a number from 1 to {MAX_PAGE}, not {limit}", param="limit")
+        return await audit.read_page(self._store, before=before, limit=limit, subject=prompt)
+
+    async def verify_audit(self) -> Verification:
+        return await audit.verify(self._store)
+
+    async def _shown(self, prompt: str) -> DeploymentView:
+        deployment, revision = await self._registry.deployment(prompt)
+        live = deployment.live
+        digest = None if live is None else (await self._registry.version(prompt, live)).digest
+        rollout = None
+        if deployment.rollout is not None:
+            rollout = views.rollout_view(deployment.rollout, (await self._store.tick()).now)
+        return DeploymentView(prompt, revision, live, digest, rollout)
+
+    async def _version_view(self, deployment: Deployment, version: Version) -> VersionView:
+        history = await self._registry.metadata_history(version.prompt, version.number)
+        return views.version_view(deployment, version, history[-1].metadata if history else Metadata())

@@ -1,0 +1,178 @@
+"""The rules of rollouts as pure functions: deployment and intent in, deployment out.
+
+Raising a weight lies `RAISE_LEAD` ahead, so that every worker knows of it before it counts; anything that
+takes sessions away from the canary acts at once. What a person asks for and stands already changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from gateway.domain.prompt import Content, Gate, Input
+from gateway.domain.rollout import (
+    FINAL,
+    RAISE_LEAD,
+    Deployment,
+    Event,
+    Phase,
+    Rollout,
+    Weight,
+    next_phase,
+)
+from gateway.errors import GateNotPassed, InvalidValue, PromptNotDeployed, TransitionRefused
+
+
+class By(NamedTuple):
+    """Who wants a change, and why; both go to the audit log."""
+
+    actor: str
+    reason: str = ""
+
+
+class Planned(NamedTuple):
+    """What a change leads to; `ended` is the final form of a rollout that it ends, to be archived."""
+
+    deployment: Deployment
+    ended: Rollout | None = None
+
+
+def start(
+    deployment: Deployment, candidate: int, weight: float, *, id: str, salt: str, now: float, by: By
+) -> Planned:
+    """A rollout of `candidate` against what is live; `weight` counts from `now` + `RAISE_LEAD` (s) on."""
+    prompt, live = deployment.prompt, deployment.live
+    if live is None:
+        raise PromptNotDeployed(
+            f"{prompt} has no live version to compare with: deploy one first", param="prompt"
+        )
+    if deployment.rollout is not None:
+        raise TransitionRefused(
+            f"rollout {deployment.rollout.id} of {prompt}/{deployment.rollout.candidate} is still "
+            f"{deployment.rollout.phase}: promote, roll back or abort it first"
+        )
+    if candidate == live:
+        raise TransitionRefused(f"{prompt}/{candidate} is live already: a candidate must be another version")
+    require_gate(deployment, candidate)
+    if deployment.outcomes.get(candidate) == "rolled_back" and not by.reason:
+        raise TransitionRefused(
+            f"{prompt}/{candidate} was rolled back before: say in a reason why it may be tried again",
+            param="reason",
+        )
+    rollout = Rollout(
+        id=id,
+        prompt=prompt,
+        candidate=candidate,
+        baseline=live,
+        salt=salt,
+        phase="progressing",
+        weights=(Weight(weight, now + RAISE_LEAD if weight > 0 else now),),
+        started_at=now,
+        started_by=by.actor,
+        reason=by.reason,
+    )
+    return Planned(replace(deployment, rollout=rollout))
+
+
+def change(
+    deployment: Deployment, event: Event, *, weight: float | None = None, now: float, by: By
+) -> Planned:
+    """The running rollout after `event`; `weight` belongs to `set_weight` and to nothing else."""
+    if (weight is None) == (event == "set_weight"):
+        raise InvalidValue("a weight is given to set_weight and to nothing else", param="weight")
+    rollout = running(deployment)
+    phase = next_phase(rollout.phase, event)
+    if phase in FINAL:
+        return end(deployment, rollout, phase, now=now, by=by)
+    if weight is not None:
+        rollout = replace(rollout, weights=reweigh(rollout, weight, now))
+    return Planned(replace(deployment, rollout=replace(rollout, phase=phase)))
+
+
+def end(deployment: Deployment, rollout: Rollout, phase: Phase, *, now: float, by: By) -> Planned:
+    ended = replace(rollout, phase=phase, ended_at=now, ended_by=by.actor, end_reason=by.reason)
+    outcomes = {**deployment.outcomes, rollout.candidate: phase}
+    live = rollout.candidate if phase == "promoted" else deployment.live
+    return Planned(replace(deployment, live=live, rollout=None, outcomes=outcomes), ended)
+
+
+def deploy(deployment: Deployment, version: int, *, emergency: bool, now: float, by: By) -> Planned:
+    """`version` live at once, without a canary; a running rollout of the prompt ends as `aborted`.
+
+    An emergency does without the gate. A version that becomes live counts as promoted, so that it is
+    `archived` and not `ready` once another has taken its place.
+    """
+    prompt = deployment.prompt
+    if deployment.live == version and deployment.rollout is None:
+        return Planned(deployment)
+    if not by.reason and (emergency or deployment.live is not None):
+        raise TransitionRefused(
+            f"deploying {prompt}/{version} at once skips the canary: give a reason", param="reason"
+        )
+    if not emergency:
+        require_gate(deployment, version)
+    planned = Planned(deployment)
+    if deployment.rollout is not None:
+        planned = end(deployment, deployment.rollout, "aborted", now=now, by=by)
+    outcomes: dict[int, Phase] = {**planned.deployment.outcomes, version: "promoted"}
+    return Planned(replace(planned.deployment, live=version, outcomes=outcomes), planned.ended)
+
+
+def set_gate(deployment: Deployment, version: int, gate: Gate) -> Planned:
+    return Planned(replace(deployment, gates={**deployment.gates, version: gate}))
+
+
+def running(deployment: Deployment) -> Rollout:
+    if deployment.rollout is None:
+        raise TransitionRefused(f"{deployment.prompt} has no running rollout")
+    return deployment.rollout
+
+
+def reweigh(rollout: Rollout, value: float, now: float) -> tuple[Weight, ...]:
+    """The weight history with `value` added. A raise that was announced and is not in force yet is
+    withdrawn by anything below it."""
+    in_force, last = rollout.weight_at(now), rollout.weights[-1]
+    if value == last.value:
+        return rollout.weights
+    if value <= in_force.value:
+        return (*rollout.weights, replace(last, value=value, effective_at=now))
+    announced = replace(last, value=value, effective_at=now + RAISE_LEAD)
+    if value < last.value:
+        # Above what is in force, so it needs the lead; until then the higher one must not come into force.
+        return (*rollout.weights, replace(last, value=in_force.value, effective_at=now), announced)
+    return (*rollout.weights, announced)
+
+
+def require_gate(deployment: Deployment, version: int) -> None:
+    gate = deployment.gates.get(version, Gate("pending"))
+    if gate.state == "passed":
+        return
+    state = "has not been run" if gate.state == "pending" else f"failed ({gate.detail or 'no detail'})"
+    raise GateNotPassed(
+        f"the gate of {deployment.prompt}/{version} for suite {gate.suite!r} {state}: no version receives "
+        "traffic before its gate has passed",
+        param="version",
+    )
+
+
+def require_inputs(candidate: Content, baseline: Content) -> None:
+    """Refuse a candidate that would fail for requests which the baseline answers."""
+    known = {item.name: item for item in baseline.inputs}
+    for item in candidate.inputs:
+        other = known.get(item.name)
+        if is_needed(item) and (other is None or not is_needed(other)):
+            what = f"needs input {item.name!r}, which the live version does not"
+        elif other is not None and item.kind != other.kind:
+            what = f"takes input {item.name!r} as {item.kind}, the live version as {other.kind}"
+        else:
+            continue
+        raise TransitionRefused(
+            f"the candidate {what}: requests without it would fail; give it a default, or override the check "
+            "if every client sends it",
+            param="override_inputs",
+        )
+
+
+def is_needed(item: Input) -> bool:
+    return item.required and item.default is None

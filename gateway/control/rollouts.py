@@ -1,0 +1,111 @@
+"""Rollouts by hand: start one, change it, end it, or deploy at once.
+
+The rules are `plan`'s; here they meet the store. A rollout that ends is archived under its own key in the
+commit that ends it, so that a rollback is one write.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from gateway.control import plan
+from gateway.control.changes import Change, Current, Done, commit, read_deployment, summary
+from gateway.control.plan import By, Planned
+from gateway.control.registry import Registry, list_all
+from gateway.domain.names import check_name
+from gateway.domain.rollout import Event, Rollout, Weight
+from gateway.errors import NotFound
+from gateway.storage import codec, keys
+from gateway.storage.base import Documents, Put
+
+ID_BYTES = 6  # what a request id has room for; as hex digits it is a name
+SALT_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """`override_inputs` lets a candidate need an input that the live version does not."""
+
+    candidate: int
+    weight: float
+    override_inputs: bool = False
+
+
+class Rollouts:
+    def __init__(self, store: Documents) -> None:
+        self._store = store
+        self._registry = Registry(store)
+
+    async def start(self, prompt: str, what: Start, by: By, *, expected: int | None = None) -> Done:
+        """Raises `VersionNotFound`, `PromptNotDeployed`, `GateNotPassed` or `TransitionRefused`."""
+        candidate = await self._registry.version(prompt, what.candidate)
+        Weight(what.weight, 0.0)  # refuses what is no weight before anything else is read
+        id, salt = secrets.token_hex(ID_BYTES), secrets.token_hex(SALT_BYTES)
+
+        async def planned(current: Current) -> Change | None:
+            result = plan.start(
+                current.deployment, what.candidate, what.weight, id=id, salt=salt, now=current.now, by=by
+            )
+            live = current.deployment.live
+            if live is not None and not what.override_inputs:
+                baseline = await self._registry.version(prompt, live)
+                plan.require_inputs(candidate.content, baseline.content)
+            return _change(current, result, "start")
+
+        return await commit(self._store, prompt, by, planned, expected=expected)
+
+    async def change(
+        self, prompt: str, event: Event, by: By, *, weight: float | None = None, expected: int | None = None
+    ) -> Done:
+        """Take the prompt's running rollout through `event` (see `domain.rollout.TRANSITIONS`)."""
+        await self._registry.deployment(prompt)
+
+        async def planned(current: Current) -> Change | None:
+            result = plan.change(current.deployment, event, weight=weight, now=current.now, by=by)
+            return _change(current, result, event)
+
+        return await commit(self._store, prompt, by, planned, expected=expected)
+
+    async def deploy(
+        self, prompt: str, version: int, by: By, *, emergency: bool = False, expected: int | None = None
+    ) -> Done:
+        """Make `version` live at once, whatever runs; see `plan.deploy`."""
+        await self._registry.version(prompt, version)
+
+        async def planned(current: Current) -> Change | None:
+            result = plan.deploy(current.deployment, version, emergency=emergency, now=current.now, by=by)
+            return _change(current, result, "emergency_deploy" if emergency else "deploy")
+
+        return await commit(self._store, prompt, by, planned, expected=expected, steady=False)
+
+    async def history(self, prompt: str) -> tuple[Rollout, ...]:
+        """All rollouts of a prompt, the newest first, one that runs included."""
+        deployment, _ = await self._registry.deployment(prompt)
+        ended = [
+            codec.decode_document(document, Rollout)
+            for document in await list_all(self._store, keys.rollouts(prompt))
+        ]
+        running = [deployment.rollout] if deployment.rollout is not None else []
+        return tuple(sorted(running + ended, key=lambda rollout: rollout.started_at, reverse=True))
+
+    async def get(self, prompt: str, id: str) -> Rollout:
+        deployment, _ = await read_deployment(self._store, prompt)
+        if deployment.rollout is not None and deployment.rollout.id == id:
+            return deployment.rollout
+        document = await self._store.get(keys.rollout(prompt, check_name(id, "rollout")))
+        if document is None:
+            raise NotFound(f"{prompt} has no rollout {id!r}", param="rollout")
+        return codec.decode_document(document, Rollout)
+
+
+def _change(current: Current, planned: Planned, action: str) -> Change | None:
+    if planned.deployment == current.deployment:
+        return None
+    archived: tuple[Put, ...] = ()
+    after = summary(planned.deployment)
+    if planned.ended is not None:
+        ended = planned.ended
+        archived = (Put(keys.rollout(ended.prompt, ended.id), codec.encode(ended), 0),)
+        after["ended"] = {"id": ended.id, "candidate": ended.candidate, "phase": ended.phase}
+    return Change(planned.deployment, action, summary(current.deployment), after, archived)

@@ -1,0 +1,101 @@
+"""What people are shown of prompts, versions and rollouts: the shapes of the admin API and of `--json`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.control.registry import MetadataEntry
+from gateway.domain.prompt import Content, Gate, Metadata, Version
+from gateway.domain.rollout import FINAL, Deployment, Event, Phase, Rollout, State, events_from, state_of
+
+
+class RolloutView(msgspec.Struct, frozen=True):
+    """`weight` is in force now; `announced` takes its place at `effective_at`. `can` are the events that its
+    phase allows. Times are the store's, seconds since the epoch; 0.0 is "not yet". The salt is not shown:
+    who knows it can choose an arm."""
+
+    id: str
+    prompt: str
+    candidate: int
+    baseline: int
+    phase: Phase
+    weight: float
+    announced: float | None
+    effective_at: float
+    started_at: float
+    started_by: str
+    reason: str
+    ended_at: float
+    ended_by: str
+    end_reason: str
+    can: tuple[Event, ...]
+
+
+class DeploymentView(msgspec.Struct, frozen=True):
+    """What a prompt serves; `revision` is what `If-Match` compares."""
+
+    prompt: str
+    revision: int
+    live: int | None
+    digest: str | None
+    rollout: RolloutView | None
+
+
+class VersionView(msgspec.Struct, frozen=True):
+    """`state` is derived from gate and deployment; `metadata` is the newest."""
+
+    number: int
+    digest: str
+    state: State
+    gate: Gate
+    created_at: float
+    created_by: str
+    metadata: Metadata
+
+
+class VersionDetail(msgspec.Struct, frozen=True):
+    version: VersionView
+    content: Content
+    metadata_history: tuple[MetadataEntry, ...]
+
+
+class PromptView(msgspec.Struct, frozen=True):
+    """Versions come newest first."""
+
+    deployment: DeploymentView
+    versions: tuple[VersionView, ...]
+
+
+def rollout_view(rollout: Rollout, now: float) -> RolloutView:
+    """`now` is the store's time, s. A rollout that has ended shows the weight that was in force then."""
+    at = rollout.ended_at if rollout.phase in FINAL else now
+    weight, last = rollout.weight_at(at), rollout.weights[-1]
+    return RolloutView(
+        id=rollout.id,
+        prompt=rollout.prompt,
+        candidate=rollout.candidate,
+        baseline=rollout.baseline,
+        phase=rollout.phase,
+        weight=weight.value,
+        announced=last.value if last.effective_at > at and rollout.phase not in FINAL else None,
+        effective_at=last.effective_at,
+        started_at=rollout.started_at,
+        started_by=rollout.started_by,
+        reason=rollout.reason,
+        ended_at=rollout.ended_at,
+        ended_by=rollout.ended_by,
+        end_reason=rollout.end_reason,
+        can=events_from(rollout.phase),
+    )
+
+
+def version_view(deployment: Deployment, version: Version, metadata: Metadata) -> VersionView:
+    return VersionView(
+        number=version.number,
+        digest=version.digest,
+        state=state_of(deployment, version.number),
+        gate=deployment.gates.get(version.number, Gate("pending")),
+        created_at=version.created_at,
+        created_by=version.created_by,
+        metadata=metadata,
+    )

@@ -1,0 +1,93 @@
+"""What a request to the admin API says: typed bodies that refuse unknown fields, headers, paging."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from gateway.control.plan import By
+from gateway.errors import InvalidJson, InvalidValue
+
+T = TypeVar("T")
+
+ETAG = re.compile(r'"(\d{1,18})"\Z', re.ASCII)
+ANONYMOUS = "anonymous"
+
+
+class PushBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`file` is the text of a .prompty file, `source` its name for messages."""
+
+    file: str
+    source: str = "file"
+    reason: str = ""
+
+
+class GateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    state: Literal["pending", "passed", "failed"]
+    suite: str
+    detail: str = ""
+    reason: str = ""
+
+
+class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int
+    weight: float
+    reason: str = ""
+    override_inputs: bool = False
+
+
+class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: str = ""
+
+
+class WeightBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    weight: float
+    reason: str = ""
+
+
+class DeployBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int
+    reason: str = ""
+    emergency: bool = False
+
+
+async def read_body(request: web.Request, kind: type[T]) -> T:
+    """Raises `InvalidJson` or `InvalidValue` (its message names the field)."""
+    raw = await request.read()
+    try:
+        return msgspec.json.decode(raw or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        raise InvalidValue(f"the body: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidJson(f"the body is not JSON: {error}") from error
+
+
+def by(request: web.Request, reason: str) -> By:
+    return By(request.headers.get("x-actor", ANONYMOUS), reason)
+
+
+def expected(request: web.Request) -> int | None:
+    """The revision that If-Match names; None without one or for `*`."""
+    value = request.headers.get("if-match", "*").strip()
+    if value == "*":
+        return None
+    match = ETAG.match(value)
+    if match is None:
+        raise InvalidValue(
+            f'if-match is one strong ETag as given by GET, such as "12", not {value!r:.100}', param="if-match"
+        )
+    return int(match[1])
+
+
+def number(name: str, text: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise InvalidValue(f"{name} is a whole number, not {text!r:.100}", param=name)
+    return int(text)
+
+
+def query_number(request: web.Request, name: str) -> int | None:
+    text = request.query.get(name)
+    return None if text is None else number(name, text)
