@@ -95,9 +95,8 @@ async def test_the_breaker_opens_and_a_probe_closes_it(fleet: Fleet) -> None:
 
 
 @pytest.mark.redis
-async def test_a_slow_look_up_has_a_shorter_limit_and_its_own_breaker(fleet: Fleet) -> None:
-    if fleet.server is None:
-        pytest.skip("SQLite's readers never wait")
+async def test_a_slow_look_up_has_a_shorter_limit_and_its_own_breaker(redis_server: RedisServer) -> None:
+    fleet = Fleet("redis", redis_server.url, "look-ups", redis_server)
     store = await fleet.store(LIMITS)
     loop = asyncio.get_running_loop()
     async with slowness(fleet):
@@ -109,6 +108,7 @@ async def test_a_slow_look_up_has_a_shorter_limit_and_its_own_breaker(fleet: Fle
         with pytest.raises(StoreUnavailable, match="in a row"):
             await store.get_key("pin")
     await store.append("log", [b""])
+    await fleet.close()
 
 
 async def test_sqlite_reads_do_not_wait_for_a_slow_writer(tmp_path: Path) -> None:
