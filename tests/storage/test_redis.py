@@ -136,9 +136,11 @@ async def sentinel_of(primary: RedisServer, directory: Path) -> AsyncIterator[st
     process = await asyncio.create_subprocess_exec(
         "redis-server", str(directory / "sentinel.conf"), "--sentinel", stdout=asyncio.subprocess.DEVNULL
     )
-    yield f"redis+sentinel://127.0.0.1:{port}/main/0"
-    process.kill()
-    await process.wait()
+    try:
+        yield f"redis+sentinel://127.0.0.1:{port}/main/0"
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def opened(store: Store) -> bool:
