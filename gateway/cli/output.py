@@ -1,0 +1,169 @@
+"""Values as tables and lines, for people. `--json` prints the values themselves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gateway.control.audit import AuditPage, Verification
+from gateway.control.registry import Pushed
+from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionView
+
+PIPE_WIDTH = 200  # columns where nobody's window limits them
+NOTHING = "–"
+
+
+def console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def pushed(results: Sequence[Pushed]) -> RenderableType:
+    return table(
+        ("prompt", "version", "digest", "gate", ""),
+        (
+            (item.prompt, str(item.number), short(item.digest), item.gate.state, _what_happened(item))
+            for item in results
+        ),
+    )
+
+
+def deployments(views: Sequence[DeploymentView]) -> RenderableType:
+    if not views:
+        return Text("no prompts yet: push one with `prompt-canary push PATH`")
+    return table(
+        ("prompt", "live", "digest", "canary", "weight", "phase", "rollout", "revision"),
+        (
+            (
+                view.prompt,
+                NOTHING if view.live is None else str(view.live),
+                NOTHING if view.digest is None else short(view.digest),
+                *_rollout_cells(view.rollout),
+                str(view.revision),
+            )
+            for view in views
+        ),
+    )
+
+
+def deployment(view: DeploymentView) -> RenderableType:
+    live = "nothing is live" if view.live is None else f"{view.prompt}/{view.live} is live"
+    rollout = "no rollout runs" if view.rollout is None else _sentence(view.rollout)
+    return Text(f"{live}; {rollout} (revision {view.revision})")
+
+
+def versions(view: PromptView) -> RenderableType:
+    return table(
+        ("version", "state", "gate", "digest", "pushed", "by", "change"),
+        (
+            (
+                str(item.number),
+                item.state,
+                f"{item.gate.state} ({item.gate.suite})",
+                short(item.digest),
+                when(item.created_at),
+                item.created_by,
+                item.metadata.change,
+            )
+            for item in view.versions
+        ),
+    )
+
+
+def version(view: VersionView) -> RenderableType:
+    return Text(f"version {view.number} is {view.state}; its gate {view.gate.suite!r} is {view.gate.state}")
+
+
+def rollouts(views: Sequence[RolloutView]) -> RenderableType:
+    if not views:
+        return Text("no rollout yet")
+    rows = table(
+        ("rollout", "candidate", "baseline", "phase", "weight", "started", "by", "ended", "by", "reason"),
+        (
+            (
+                view.id,
+                str(view.candidate),
+                str(view.baseline),
+                view.phase,
+                _weight(view),
+                when(view.started_at),
+                view.started_by,
+                when(view.ended_at),
+                view.ended_by,
+                view.end_reason or view.reason,
+            )
+            for view in views
+        ),
+    )
+    possible = views[0].can
+    return Group(rows, Text(f"possible now: {', '.join(possible)}")) if possible else rows
+
+
+def audit(page: AuditPage) -> RenderableType:
+    rows = table(
+        ("entry", "at", "actor", "action", "prompt", "reason"),
+        (
+            (
+                str(entry.sequence),
+                when(entry.at),
+                entry.actor,
+                entry.action,
+                entry.subject,
+                entry.reason,
+            )
+            for entry in page.entries
+        ),
+    )
+    return rows if page.next is None else Group(rows, Text(f"older ones: --before {page.next}"))
+
+
+def verification(result: Verification) -> RenderableType:
+    if result.intact:
+        return Text(f"intact: {result.entries} entries, last hash {result.hash or NOTHING}")
+    return Text(f"BROKEN: {result.problem}; the {result.entries} entries before it are intact")
+
+
+def overrides(values: dict[str, int]) -> RenderableType:
+    if not values:
+        return Text("no overrides")
+    return table(("prompt", "version"), ((name, str(number)) for name, number in sorted(values.items())))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    made = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        # `Text`, because a reason may hold what rich would take for markup.
+        made.add_row(*(Text(cell) for cell in row))
+    return made
+
+
+def short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
+
+
+def when(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else NOTHING
+
+
+def _what_happened(item: Pushed) -> str:
+    if item.created:
+        return "new version"
+    return "new metadata" if item.metadata_changed else "unchanged"
+
+
+def _weight(view: RolloutView) -> str:
+    return f"{view.weight:g}" if view.announced is None else f"{view.weight:g} → {view.announced:g}"
+
+
+def _sentence(view: RolloutView) -> str:
+    return f"rollout {view.id} of {view.prompt}/{view.candidate} is {view.phase} at weight {_weight(view)}"
+
+
+def _rollout_cells(view: RolloutView | None) -> tuple[str, str, str, str]:
+    if view is None:
+        return (NOTHING, NOTHING, NOTHING, NOTHING)
+    return (str(view.candidate), _weight(view), view.phase, view.id)

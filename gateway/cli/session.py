@@ -1,0 +1,146 @@
+"""What all commands share: where the prompts are, who asks, how the answer is printed, the exit code.
+
+A command is an async function from a `Session` and its own options to a value. `operation` adds the shared
+options to its signature, which is what typer makes the options of, runs it and prints the value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import RenderableType
+
+from gateway.cli import output
+from gateway.cli.remote import RemoteOperations
+from gateway.control.operations import Operations, StoreOperations
+from gateway.control.plan import By
+from gateway.errors import ConfigError, GatewayError, Unavailable
+from gateway.settings import RedisSettings, Settings
+from gateway.storage.base import Store
+from gateway.storage.create import create_store
+from gateway.supervisor import read_settings
+
+REFUSED, USAGE, UNAVAILABLE = 1, 2, 3
+DEFAULT_CONFIG = Path("config/quickstart.yaml")
+
+ConfigOption = Annotated[
+    Path, typer.Option(envvar="PROMPT_CANARY_CONFIG", help="Configuration that names the store.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(envvar="PROMPT_CANARY_URL", help="Go through this admin API instead of the store."),
+]
+ActorOption = Annotated[
+    str, typer.Option(envvar=["PROMPT_CANARY_ACTOR", "USER"], help="Who asks, for the audit log.")
+]
+
+ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why, for the audit log.")]
+RevisionOption = Annotated[
+    int | None, typer.Option(help="Refuse if the prompt was changed since this revision (see `live --json`).")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    operations: Operations
+    actor: str
+
+    def by(self, reason: str) -> By:
+        return By(self.actor, reason)
+
+
+Command = Callable[..., Awaitable[Any]]
+Show = Callable[[Any], RenderableType]
+
+
+def operation(show: Show, *, failed: Callable[[Any], bool] = lambda value: False) -> Callable[[Command], Any]:
+    """Make a command of an async function whose first parameter is the `Session`. `failed` values are
+    printed too, with exit code 1."""
+
+    def decorate(function: Command) -> Callable[..., None]:
+        def command(**options: Any) -> None:
+            shared = {name: options.pop(name) for name in _SHARED}
+            as_json = shared["as_json"]
+            with exit_on_error(as_json):
+                value = asyncio.run(_run(function, shared, options))
+                print_value(value, show, as_json)
+                if failed(value):
+                    raise typer.Exit(REFUSED)
+
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        parameters = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in (*own, *_SHARED.values())]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {item.name: item.annotation for item in parameters}
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
+        return command
+
+    return decorate
+
+
+def print_value(value: Any, show: Show, as_json: bool) -> None:
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    else:
+        output.console().print(show(value))
+
+
+@contextmanager
+def exit_on_error(as_json: bool = False) -> Iterator[None]:
+    """The one place where an error becomes an exit code: one line on stderr, or a JSON object."""
+    try:
+        yield
+    except GatewayError as error:
+        if as_json:
+            details = {"code": error.code, "message": error.message, "param": error.param}
+            typer.echo(msgspec.json.encode({"error": details}), err=True)
+        else:
+            typer.echo("error: " + "; ".join(error.message.splitlines()), err=True)
+        code = UNAVAILABLE if isinstance(error, Unavailable) else REFUSED
+        raise typer.Exit(USAGE if isinstance(error, ConfigError) else code) from error
+
+
+@asynccontextmanager
+async def opened(config: Path, url: str | None) -> AsyncIterator[Operations]:
+    if url is not None:
+        yield RemoteOperations(url)
+        return
+    store = store_of(read_settings(config))
+    await store.open()
+    try:
+        yield StoreOperations(store)
+    finally:
+        await store.close()
+
+
+def store_of(settings: Settings) -> Store:
+    """The configured store, not open yet."""
+    store = settings.store
+    if isinstance(store, RedisSettings):
+        return create_store("redis", store.url, prefix=store.prefix, accept_data_loss=store.accept_data_loss)
+    return create_store("sqlite", store.directory)
+
+
+async def _run(function: Command, shared: dict[str, Any], options: dict[str, Any]) -> Any:
+    async with opened(shared["config"], shared["url"]) as operations:
+        return await function(Session(operations, shared["actor"]), **options)
+
+
+def _shared_options(
+    config: ConfigOption = DEFAULT_CONFIG,
+    url: UrlOption = None,
+    actor: ActorOption = "unknown",
+    as_json: JsonOption = False,
+) -> None:
+    """Only its signature counts."""
+
+
+_SHARED = dict(inspect.signature(_shared_options, eval_str=True).parameters)
