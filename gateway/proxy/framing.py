@@ -15,6 +15,7 @@ from gateway.proxy.heads import check_head, check_line, check_start, unknown_cod
 from gateway.settings import Limits
 
 END = b"\r\n\r\n"
+BARE_LF = "a line must end with CR LF, not with LF alone"
 LINE_SLACK = 32  # bytes of a request line that are not target: method, version, two spaces
 CHUNK_SLACK = 16 * 1024  # bytes of chunk framing beyond 16 for each byte of body
 
@@ -25,13 +26,14 @@ _CHUNKED = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 class HeadParser:
     """Finds and checks heads. One for each connection, so that its callbacks are bound once."""
 
-    __slots__ = ("_complete", "_headers", "_limits", "_plain", "keep_alive", "waits")
+    __slots__ = ("_complete", "_headers", "_limits", "_parser", "_plain", "keep_alive", "waits")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._plain = min(limits.target_bytes, limits.head_bytes - 4)  # a head below this breaks no limit
         self._headers: Headers = []
         self._complete = False
+        self._parser: httptools.HttpRequestParser | None = None  # only while it is being fed
         self.keep_alive = False  # what the last head's version and Connection header ask for
         self.waits = False  # the last head's client waits for 100 Continue
 
@@ -51,13 +53,15 @@ class HeadParser:
         """A whole head, with its last empty line. Raises `ClientError`."""
         self._headers = []
         self._complete = False
-        parser = httptools.HttpRequestParser(self)
+        self._parser = parser = httptools.HttpRequestParser(self)
         try:
             parser.feed_data(block)
         except httptools.HttpParserUpgrade:
             pass  # declined: the request is answered as HTTP/1.1, its body is framed as its head says
         except httptools.HttpParserError as error:
             raise self._explain(block, error) from None
+        finally:
+            self._parser = None  # it holds this object's methods: a cycle
         line = check_line(_first_line(block))
         if len(line[1]) > self._limits.target_bytes:
             raise self._uri_too_long()
@@ -67,7 +71,6 @@ class HeadParser:
         if b" \r" in block or b"\t" in block:  # llhttp leaves trailing white space to us
             headers = [(name, value.rstrip(b" \t")) for name, value in headers]
         head, self.waits = check_head(line, headers, received)
-        self.keep_alive = parser.should_keep_alive()
         return head
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -75,6 +78,8 @@ class HeadParser:
 
     def on_headers_complete(self) -> None:
         self._complete = True
+        if self._parser is not None:  # asked here because llhttp forgets it with the message's end
+            self.keep_alive = self._parser.should_keep_alive()
 
     def _refuse_early(self, piece: bytes, skipped: int) -> None:
         """Raise for the first byte, in the stream's order, after which `piece` cannot become a good head."""
@@ -91,7 +96,7 @@ class HeadParser:
         if 0 <= line_end < bare:
             check_line(piece[:line_end])
         if bare < len(piece) and bare + skipped <= self._limits.head_bytes:
-            raise MalformedRequest("a line must end with CR LF, not with LF alone")
+            raise MalformedRequest(BARE_LF)
         if len(piece) + skipped > self._limits.head_bytes:
             raise HeadersTooLarge(f"request line and headers exceed {self._limits.head_bytes} bytes")
 
@@ -101,6 +106,8 @@ class HeadParser:
             check_line(_first_line(block))
         except ClientError as slip:
             return slip
+        if _BARE_LF.search(block):
+            return MalformedRequest(BARE_LF)
         if self._complete:  # the only thing llhttp refuses after a good head
             codings = [value for name, value in self._headers if name == b"transfer-encoding"]
             return unknown_coding(b", ".join(codings))
@@ -112,9 +119,10 @@ class HeadParser:
 
 def _first_line(block: bytes) -> bytes:
     start = 2 if block.startswith(b"\r\n") else 0
+    check_start(block[start : start + 1])
     end = block.find(b"\n", start)
     if block[end - 1] != 13:
-        raise MalformedRequest("a line must end with CR LF, not with LF alone")
+        raise MalformedRequest(BARE_LF)
     return block[start : end - 1]
 
 

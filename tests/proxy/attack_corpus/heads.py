@@ -1,0 +1,156 @@
+"""Request lines, targets, hosts, header syntax, limits."""
+
+from tests.proxy.attack_corpus.rows import END, GET, HOST, NEXT, last, refused, served, waiting
+
+
+def line(text: bytes) -> bytes:
+    return text + b"\r\n" + HOST + b"\r\n"
+
+
+def target(text: bytes) -> bytes:
+    return line(b"GET " + text + b" HTTP/1.1")
+
+
+def host(value: bytes) -> bytes:
+    return b"GET /v1/x HTTP/1.1\r\nHost: " + value + b"\r\n\r\n"
+
+
+def header(text: bytes) -> bytes:
+    return GET + text + b"\r\n\r\n"
+
+
+ROWS = (
+    # --- versions
+    served("HTTP/1.1", target(b"/v1/x"), b""),
+    last("HTTP/1.0", line(b"GET / HTTP/1.0"), b""),
+    last("HTTP/1.0 without Host", b"GET / HTTP/1.0\r\n\r\n", b""),
+    served("HTTP/1.0 keep-alive", b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", b""),
+    refused("HTTP/1.2", line(b"GET / HTTP/1.2"), 505),
+    refused("HTTP/0.9 with version", line(b"GET / HTTP/0.9"), 505),
+    refused("HTTP/0.9", b"GET /\r\n"),
+    refused("HTTP/2.0", line(b"GET / HTTP/2.0"), 505),
+    refused("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    refused("HTTP/3", line(b"GET / HTTP/3"), 505),
+    refused("HTTP/11", line(b"GET / HTTP/11.1")),
+    refused("HTTP/1.10", line(b"GET / HTTP/1.10")),
+    refused("http/1.1 in lower case", line(b"GET / http/1.1")),
+    refused("RTSP", line(b"GET / RTSP/1.0")),
+    refused("version with space after", line(b"GET / HTTP/1.1 ")),
+    refused("no version, headers", line(b"GET /")),
+    # --- request line
+    refused("two spaces", line(b"GET  / HTTP/1.1")),
+    refused("tab between", line(b"GET\t/ HTTP/1.1")),
+    refused("space in target", target(b"/a b")),
+    refused("leading space", line(b" GET / HTTP/1.1")),
+    refused("no target", line(b"GET HTTP/1.1")),
+    refused("lower-case method", line(b"get / HTTP/1.1")),
+    refused("unknown method", line(b"FOO / HTTP/1.1")),
+    refused("method with NUL", line(b"GE\x00T / HTTP/1.1")),
+    refused("method that goes on", line(b"GETX / HTTP/1.1")),
+    refused("CONNECT", line(b"CONNECT a:443 HTTP/1.1"), 405),
+    refused("CONNECT with a path", line(b"CONNECT / HTTP/1.1"), 405),
+    refused("TRACE", line(b"TRACE / HTTP/1.1"), 405),
+    refused("PROPFIND", line(b"PROPFIND / HTTP/1.1"), 405),
+    refused("line ends in LF", b"GET / HTTP/1.1\nHost: a\r\n\r\n"),
+    refused("all lines end in LF", b"GET / HTTP/1.1\nHost: a\n\n"),
+    refused("line ends in CR", b"GET / HTTP/1.1\rHost: a\r\n\r\n"),
+    refused("CR in line", b"GET /\r HTTP/1.1\r\nHost: a\r\n\r\n"),
+    refused("TLS to a plain port", bytes.fromhex("16030102000100")),
+    refused("binary", b"\x00\x01\x02\xff\xfe\r\n\r\n"),
+    refused("two empty lines first", b"\r\n\r\n" + NEXT),
+    refused("empty line with LF first", b"\n" + NEXT),
+    served("one empty line first", b"\r\n" + NEXT, b""),
+    # --- targets
+    served("query", target(b"/v1/x?a=/../%00&b=%2f"), b""),
+    served("encoded letters", target(b"/v1/%61%20b"), b""),
+    served("dots in names", target(b"/v1/a..b/...c/.well-known"), b""),
+    served("braces", target(b"/v1/{x}|y"), b""),
+    served("absolute form, ours", target(b"http://a/v1/x?y"), b""),
+    served("absolute form without path", target(b"http://A"), b""),
+    refused("absolute form, foreign", target(b"http://b/v1/x")),
+    refused("absolute form with user", target(b"http://u@a/v1/x")),
+    refused("absolute form, other scheme", target(b"ftp://a/v1/x")),
+    refused("authority form", target(b"a:80")),
+    refused("asterisk form", line(b"OPTIONS * HTTP/1.1")),
+    refused("relative", target(b"v1/x")),
+    refused("fragment", target(b"/v1/x#y")),
+    refused("dot-dot", target(b"/v1/../admin")),
+    refused("dot-dot last", target(b"/v1/..")),
+    refused("dot-dot above root", target(b"/../etc/passwd")),
+    refused("dot-dot with parameter", target(b"/v1/..;x/admin")),
+    refused("dot", target(b"/v1/./x")),
+    refused("dot-dot encoded", target(b"/v1/%2e%2E/admin")),
+    refused("dot-dot half encoded", target(b"/v1/.%2e/admin")),
+    refused("slash encoded", target(b"/v1%2fx")),
+    refused("slash encoded in upper case", target(b"/v1/..%2Fadmin")),
+    refused("backslash", target(b"/v1\\..\\admin")),
+    refused("backslash encoded", target(b"/v1/..%5cadmin")),
+    refused("NUL encoded", target(b"/v1/x%00.json")),
+    refused("NUL", target(b"/v1/\x00")),
+    refused("percent alone", target(b"/v1/%")),
+    refused("percent with junk", target(b"/v1/%zz")),
+    refused("percent u", target(b"/v1/%u002e")),
+    refused("non-ASCII", target("/v1/é".encode())),
+    refused("delete", target(b"/v1/\x7f")),
+    # --- hosts
+    refused("no Host", b"GET /v1/x HTTP/1.1\r\n\r\n"),
+    refused("two Hosts, equal", GET + HOST + END),
+    refused("two Hosts, unequal", GET + b"Host: b\r\n" + END),
+    refused("two Hosts with HTTP/1.0", b"GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n"),
+    refused("Host empty", host(b"")),
+    refused("Host list", host(b"a, b")),
+    refused("Host with space", host(b"a b")),
+    refused("Host with path", host(b"a/b")),
+    refused("Host with user", host(b"u@a")),
+    refused("Host with query", host(b"a?b")),
+    refused("Host with junk port", host(b"a:80x")),
+    refused("Host with long port", host(b"a:808080")),
+    refused("Host with NUL", host(b"a\x00b")),
+    refused("Host non-ASCII", host("é".encode())),
+    refused("Host half an address", host(b"[::1")),
+    served("Host with port", host(b"a:8080"), b""),
+    served("Host IPv6", host(b"[::1]:8080"), b""),
+    # --- header syntax
+    served("empty value", header(b"X:"), b""),
+    served("no space after colon", header(b"X:y"), b""),
+    served("tab in value", header(b"X: a\tb"), b""),
+    served("high bytes in value", header(b"X: \xc3\xa9\xff"), b""),
+    served("odd token", header(b"!#$%&'*+-.^_`|~: y"), b""),
+    refused("space before colon", header(b"X : y")),
+    refused("tab before colon", header(b"X\t: y")),
+    refused("space in name", header(b"X y: z")),
+    refused("no colon", header(b"Xy")),
+    refused("empty name", header(b": y")),
+    refused("name in quotes", header(b'"X": y')),
+    refused("name with slash", header(b"X/Y: z")),
+    refused("name non-ASCII", header("é: y".encode())),
+    refused("name with NUL", header(b"X\x00: y")),
+    refused("obs-fold", header(b"X: a\r\n b")),
+    refused("obs-fold with tab", header(b"X: a\r\n\tb")),
+    refused("first header folded", b"GET / HTTP/1.1\r\n Host: a\r\n\r\n"),
+    refused("NUL in value", header(b"X: a\x00b")),
+    refused("vertical tab in value", header(b"X: a\x0bb")),
+    refused("form feed in value", header(b"X: a\x0cb")),
+    refused("delete in value", header(b"X: a\x7fb")),
+    refused("bell in value", header(b"X: a\x07b")),
+    refused("bare CR in value", header(b"X: a\rb")),
+    refused("bare LF in value", header(b"X: a\nb: c")),
+    refused("CR CR LF", GET + b"X: a\r\r\n\r\n"),
+    refused("head ends in LF", GET + b"\n"),
+    # --- limits (those of the test: 4096 bytes, target 1024, 32 headers)
+    refused("target too long", target(b"/" + b"a" * 1024), 414),
+    served("target just short enough", target(b"/" + b"a" * 900), b""),
+    refused("target without end", b"GET /" + b"a" * 5000, 414),
+    refused("method without end", b"A" * 5000, 414),
+    refused("header too long", header(b"X: " + b"a" * 5000), 431),
+    refused("header without end", GET + b"X: " + b"a" * 5000, 431),
+    refused("header name without end", GET + b"a" * 5000, 431),
+    refused("head without end", GET + b"X: yyyyyyyyyyyyyyy\r\n" * 300, 431),
+    refused("too many headers", GET + b"X: y\r\n" * 32 + END, 431),
+    served("as many headers as allowed", GET + b"X: y\r\n" * 31 + END, b""),
+    # --- incomplete
+    waiting("half a line", b"GET /v1"),
+    waiting("half a head", GET),
+    waiting("CR only", b"\r"),
+    waiting("empty line only", b"\r\n"),
+)
