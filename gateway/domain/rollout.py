@@ -111,6 +111,15 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
         first = self.weights[0]
         return msgspec.structs.replace(first, value=0.0)
 
+    @property
+    def highest(self) -> float:
+        """The highest weight so far, an announced one included: no bucket above it was ever drawn canary."""
+        highest = 0.0
+        for weight in self.weights:
+            if weight.value > highest:
+                highest = weight.value
+        return highest
+
 
 class Deployment(msgspec.Struct, frozen=True, omit_defaults=True):
     """What `prompt` serves. `rollout` is the one that is not final; `labels` are movable names; `gates`

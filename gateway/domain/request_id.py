@@ -1,0 +1,94 @@
+"""The ids of managed responses: what feedback needs to know, signed, so that no look-up table is needed.
+
+    pc1. + base64url( rollout 6 · version 3 · arm 1 · session 8 · time 5 · random 4 · mac 12 bytes )
+
+56 characters. The mac is HMAC-SHA-256 (RFC 2104) cut to 96 bits, over the prefix and all fields before it;
+a forger has one chance in 2^96 for each try. Two keys may be valid while the fleet changes from one to the
+other: the first signs.
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.domain.assignment import Arm
+from gateway.errors import InvalidValue
+
+PREFIX = "pc1."
+LENGTH = 56
+SESSION_BYTES, RANDOM_BYTES, MAC_BYTES, ROLLOUT_BYTES = 8, 4, 12, 6
+TICK = 0.01  # s, the resolution of the time; 40 bits of it last 348 years
+
+_HEAD = PREFIX.encode()
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648, section 5
+_FROM_URL_SAFE = str.maketrans("-_+/", "+/!!")  # strictly: one spelling for each id
+_FIELDS = struct.Struct(">6sBHB8sBI4s")  # version and time are split into a high and a low half
+_NO_ROLLOUT = bytes(ROLLOUT_BYTES)
+_NO_SESSION = bytes(SESSION_BYTES)
+
+
+class RequestId(NamedTuple):
+    """`rollout` is an id of 12 hex digits, or "" where none ran; `session` the first 8 bytes of its hash,
+    or b"" without a session; `at` store time, s; `random` 4 bytes that keep ids of one moment apart."""
+
+    rollout: str
+    version: int
+    arm: Arm
+    session: bytes
+    at: float
+    random: bytes
+
+
+def sign(id: RequestId, key: bytes) -> str:
+    """The id as the client sees it. Raises `InvalidValue` for fields that have no room in it."""
+    rollout, version, arm, session, at, random = id
+    ticks = int(at / TICK + 0.5)
+    raw = bytes.fromhex(rollout) if rollout else _NO_ROLLOUT
+    short = _NO_SESSION if session == b"" else session[:SESSION_BYTES]
+    if len(raw) != ROLLOUT_BYTES or len(short) != SESSION_BYTES or len(random) != RANDOM_BYTES:
+        raise InvalidValue(f"a request id has room for 6, 8 and 4 bytes of rollout, session and random: {id}")
+    try:
+        fields = _FIELDS.pack(
+            raw,
+            version >> 16,
+            version & 0xFFFF,
+            arm == "canary",
+            short,
+            ticks >> 32,
+            ticks & 0xFFFFFFFF,
+            random,
+        )
+    except struct.error as error:
+        raise InvalidValue(f"a request id has room for 3 bytes of version and 5 of time: {id}") from error
+    mac = hmac.digest(key, _HEAD + fields, "sha256")
+    return PREFIX + b2a_base64(fields + mac[:MAC_BYTES], newline=False).translate(_URL_SAFE).decode()
+
+
+def verify(token: str, keys: Sequence[bytes]) -> RequestId | None:
+    """The id in `token` if one of `keys` signed it, else None: never an error, whatever the client sent."""
+    if len(token) != LENGTH or not token.startswith(PREFIX) or not token.isascii():
+        return None
+    try:
+        signed = a2b_base64(token[len(PREFIX) :].translate(_FROM_URL_SAFE), strict_mode=True)
+    except ValueError:
+        return None
+    fields, mac = signed[:-MAC_BYTES], signed[-MAC_BYTES:]
+    if not any(_signed_by(key, fields, mac) for key in keys):
+        return None
+    rollout, high, low, canary, session, late, early, random = _FIELDS.unpack(fields)
+    return RequestId(
+        rollout="" if rollout == _NO_ROLLOUT else rollout.hex(),
+        version=high << 16 | low,
+        arm="canary" if canary else "stable",
+        session=b"" if session == _NO_SESSION else session,
+        at=(late << 32 | early) * TICK,
+        random=random,
+    )
+
+
+def _signed_by(key: bytes, fields: bytes, mac: bytes) -> bool:
+    return hmac.compare_digest(hmac.digest(key, _HEAD + fields, "sha256")[:MAC_BYTES], mac)
