@@ -1,7 +1,6 @@
 """What is said to a chat request, before it is bytes: text, refusal, tool call, JSON, score."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import exp
 from typing import Any, Literal
 
@@ -44,8 +43,7 @@ class Message(msgspec.Struct):
         return "".join(str(part["text"]) for part in self.content or () if "text" in part)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """Pieces are JSON-escaped, without quotes; each is one token and one event."""
 
     pieces: tuple[bytes, ...]
@@ -54,8 +52,7 @@ class Answer:
     tool: bytes = b""  # JSON string of the called function's name
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(msgspec.Struct, frozen=True):
     """A chat request as the answer sees it."""
 
     body: ChatBody

@@ -14,12 +14,27 @@ from gateway.simulator.text import tokens_of
 
 CREATED = 1_767_225_600  # a fixed time, so that the same request gives the same bytes
 DONE = b"data: [DONE]\n\n"
+REMEMBERED = 256  # replies, to requests of at most …
+REMEMBERED_BYTES = 8192
 _body = msgspec.json.Decoder(ChatBody).decode
 _messages = msgspec.json.Decoder(list[Message]).decode
 
 
 def complete(cast: Cast, request: Request) -> Reply:
-    """Answer one chat request."""
+    """Answer one chat request. Without x-sim-* headers the body decides everything, so it is remembered."""
+    if request.sim or request.size > REMEMBERED_BYTES:
+        return _complete(cast, request)
+    reply = cast.replies.get(request.body)
+    if reply is None:
+        reply = _complete(cast, request)
+        if len(cast.replies) >= REMEMBERED:
+            cast.replies.clear()
+        if len(reply.pieces) < 500:
+            cast.replies[request.body] = reply
+    return reply
+
+
+def _complete(cast: Cast, request: Request) -> Reply:
     try:
         body = _body(request.body)
         talk = read(body, _messages(body.messages), cast.scenario.judge)

@@ -1,9 +1,10 @@
 """Faults that change the bytes themselves: events, encodings, and framing that a strict parser refuses."""
 
 import re
-from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+
+from msgspec.structs import replace
 
 from gateway.simulator.reply import (
     LAST_CHUNK,

@@ -7,9 +7,10 @@ arrive in one read.
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from itertools import repeat
+
+from msgspec.structs import replace
 
 from gateway.simulator.corruptions import CORRUPTIONS
 from gateway.simulator.reply import (

@@ -5,10 +5,11 @@ another function of the same shape. So whatever can happen on the wire is a shor
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from enum import Enum
 
+import msgspec
 import orjson
+from msgspec.structs import replace
 
 Headers = tuple[tuple[bytes, bytes], ...]
 JSON = b"application/json"
@@ -47,8 +48,7 @@ Step = bytes | float | End
 Steps = Iterator[Step]
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """One request as received. `headers` keep their order and spelling; `sim` are the x-sim-* ones."""
 
     number: int
@@ -70,8 +70,7 @@ class Request:
         return next((value for key, value in self.headers if key.lower() == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """An answer: its pieces are SSE events where `streamed`, else one body."""
 
     pieces: tuple[bytes, ...]

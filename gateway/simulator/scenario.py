@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gateway.errors import ConfigError
 from gateway.simulator.faults import FAULTS
+from gateway.simulator.reply import Reply
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Milliseconds = Annotated[float, Field(ge=0, le=3_600_000)]
@@ -144,12 +145,13 @@ class Scenario(Section):
 
 
 class Cast:
-    """A scenario ready for use: finds the behaviour for a system text and a model, and remembers it."""
+    """A scenario ready for use: finds the behaviour for a system text and a model; remembers what it can."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self._rules = tuple((rule, _changed(scenario.default, rule.behaviour)) for rule in scenario.rules)
         self.behaviour = lru_cache(maxsize=1024)(self._find)
+        self.replies: dict[bytes, Reply] = {}  # to recent chat requests, by their bodies
 
     def _find(self, system: str, model: str) -> tuple[str, Behaviour]:
         for rule, behaviour in self._rules:
