@@ -156,19 +156,19 @@ class ResponseReader:
         """Decide how the body ends and whether the connection lives on (RFC 9112, 6.3 and 9.3); whether it
         is chunked. A chunked body in HTTP/1.0 is faulty: it is read, and the connection closed."""
         chunked = False
-        keep_alive = modern
+        options: set[bytes] = set()  # of the connection
         for name, value in headers:
             if name not in FRAMING:
                 continue
             if name == b"content-length":
                 self._left = int(value)
             elif name == b"connection":
-                tokens = [token.strip() for token in value.lower().split(b",")]
-                keep_alive = b"close" not in tokens and (keep_alive or b"keep-alive" in tokens)
+                options.update(token.strip() for token in value.lower().split(b","))
             elif not chunked and value.lower() == b"chunked":
                 chunked = True
             else:
                 raise UpstreamBroken(f"the provider's transfer-encoding {value[:64]!r} is not just 'chunked'")
+        keep_alive = b"close" not in options and (modern or b"keep-alive" in options)
         self.reusable = keep_alive and (modern if chunked else bodyless or self._left >= 0)
         return chunked
 
