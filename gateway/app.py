@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import orjson
 import uvloop
@@ -24,11 +23,12 @@ from gateway.control.registry import Registry
 from gateway.control.seed import seed
 from gateway.errors import GatewayError
 from gateway.proxy.worker import Worker, build_worker
-from gateway.settings import RedisSettings, Settings
-from gateway.simulator import start_simulator
-from gateway.storage import create_store
+from gateway.settings import Settings, SqliteSettings
+from gateway.simulator.server import read_scenario, start_simulator
 from gateway.storage.base import Store
-from gateway.web import build_admin
+from gateway.storage.create import create_store
+from gateway.storage.limits import Limits
+from gateway.web.admin import build_admin
 
 logger = logging.getLogger(__name__)
 
@@ -65,20 +65,25 @@ class Process:
         self.stop.set()
 
 
-def open_store(settings: Settings) -> Store:
-    if isinstance(settings.store, RedisSettings):
-        redis = settings.store
-        return create_store(
-            "redis", url=redis.url, prefix=redis.prefix, accept_data_loss=redis.accept_data_loss
-        )
-    return create_store("sqlite", directory=Path(settings.store.directory))
+def make_store(settings: Settings) -> Store:
+    limits = Limits(lookup=settings.sessions.lookup_timeout)
+    if isinstance(settings.store, SqliteSettings):
+        return create_store("sqlite", settings.store.directory, limits=limits)
+    redis = settings.store
+    return create_store(
+        "redis",
+        redis.url,
+        prefix=redis.prefix,
+        accept_data_loss=redis.accept_data_loss,
+        limits=limits,
+    )
 
 
 async def run_worker(process: Process) -> None:
     """Data plane. A store that is down at the start does not keep it from serving baselines."""
     assert process.sock is not None
     worker: Worker = build_worker(
-        process.settings, open_store(process.settings), slot=process.slot, random=random.SystemRandom().random
+        process.settings, make_store(process.settings), slot=process.slot, random=random.SystemRandom().random
     )
     await worker.start(process.sock)
     gc.collect()
@@ -92,7 +97,7 @@ async def run_worker(process: Process) -> None:
 async def run_services(process: Process) -> None:
     """Admin API; seeds the prompts of the configuration once the store answers."""
     settings = process.settings
-    store = open_store(settings)
+    store = make_store(settings)
     seeding = asyncio.create_task(_seed_when_up(settings, store, process.ready))
     app = build_admin(store, readiness=_readiness(process, store))
     runner = web.AppRunner(app, access_log=None)
@@ -136,7 +141,8 @@ def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[st
 async def run_simulator(process: Process) -> None:
     settings = process.settings.simulator
     assert settings is not None
-    simulator = await start_simulator(settings.scenario, sock=process.sock)
+    scenario = read_scenario(settings.scenario) if settings.scenario else None
+    simulator = await start_simulator(scenario, sock=process.sock)
     process.ready()
     await process.stop.wait()
     await simulator.close()

@@ -75,7 +75,7 @@ class Child:
         self.restarts = 0
         self._changed = changed
         self._process: asyncio.subprocess.Process | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
@@ -85,16 +85,17 @@ class Child:
         """Keep the process alive until `stop`."""
         loop = asyncio.get_running_loop()
         backoff = RESTART_FIRST
-        while not self._stopping:
+        while not self._stopping.is_set():
             started = loop.time()
             code = await self._run_once(settings)
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             if loop.time() - started > STABLE_AFTER:
                 backoff = RESTART_FIRST
             self.restarts += 1
             logger.error("%s ended with code %s; starting it again in %.1f s", self.name, code, backoff)
-            await asyncio.sleep(backoff)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), backoff)
             backoff = min(2 * backoff, RESTART_MOST)
 
     async def _run_once(self, settings: Settings) -> int:
@@ -138,7 +139,7 @@ class Child:
             process.stdin.write(orjson.dumps(message) + b"\n")
 
     async def stop(self, grace: float) -> None:
-        self._stopping = True
+        self._stopping.set()
         process = self._process
         if process is None or process.returncode is not None:
             return

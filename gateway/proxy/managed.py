@@ -198,7 +198,7 @@ class Managed(Exchange):
             return []
         request_id = self.worker.request_id(choice)
         return prompt_headers(
-            prepared.prompt, choice.version, choice.arm, choice.rollout, choice.reason, request_id
+            prepared.version.prompt, choice.version, choice.arm, choice.rollout, choice.reason, request_id
         )
 
     def response_head(self, head: ResponseHead) -> None:

@@ -34,9 +34,7 @@ Loaded = Callable[["Prepared | GatewayError | None"], None]
 class Prepared:
     """A version as a worker uses it; `own` are its messages where they need no variables of a request."""
 
-    prompt: str
-    number: int
-    digest: str
+    version: Version
     compiled: CompiledPrompt
     recipe: Recipe
     own: OwnMessages | None
@@ -46,9 +44,7 @@ def prepare(version: Version) -> Prepared:
     compiled = compile_prompt(version.content)
     static = compiled.static_messages
     own = None if static is None else encode_messages(static)
-    return Prepared(
-        version.prompt, version.number, version.digest, compiled, recipe(version.content, version.prompt), own
-    )
+    return Prepared(version, compiled, recipe(version.content, version.prompt), own)
 
 
 class Versions:
@@ -133,6 +129,10 @@ class Snapshots:
         """Take a view kept on disk: only until the store has been read."""
         self.deployments = dict(deployments)
         self._offset = offset
+
+    def reread(self) -> None:
+        """Take everything from the store anew at the next poll."""
+        self._revision = 0
 
     async def poll(self) -> None:
         """One look at the store. Raises `StoreUnavailable` when it cannot be reached."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.domain.prompt import Version
-from gateway.domain.request_id import sign
-from gateway.domain.rollout import Deployment
+from gateway.domain.request_id import RequestId, sign
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
 from gateway.proxy.base import Handler, Head, Link
 from gateway.proxy.budget import BodyBudget
@@ -24,7 +22,7 @@ from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.hotkeys import HotKeys
 from gateway.proxy.managed import Managed
 from gateway.proxy.snapshots import Snapshots, Versions
-from gateway.proxy.upstream import Pool
+from gateway.proxy.upstream import Pool, tls_context
 from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
@@ -40,9 +38,7 @@ START_PATIENCE = 3.0  # s that a start waits for the store before it serves what
 
 
 class Worker:
-    def __init__(
-        self, settings: Settings, store: Store, *, slot: int, random: Callable[[], float]
-    ) -> None:
+    def __init__(self, settings: Settings, store: Store, *, slot: int, random: Callable[[], float]) -> None:
         loop = asyncio.get_running_loop()
         self.settings = settings
         self.store = store
@@ -56,23 +52,27 @@ class Worker:
         self.versions = Versions(store, settings.limits.prompt_cache)
         self.snapshots = Snapshots(store, self.versions, clock=self.clock)
         self.asks_usage = True
-        parts = urlsplit(settings.upstream.base_url)
+        self.sessionless: dict[str, int] = {}  # requests that were assigned one by one, by cause
+        upstream = settings.upstream
+        parts = urlsplit(upstream.base_url)
         self.upstream_host = parts.netloc.encode()
         self._base = parts.path.encode()
-        key = settings.upstream.api_key
-        self.authorization = None if key is None else b"Bearer " + key.encode()
+        self.authorization = None if upstream.api_key is None else b"Bearer " + upstream.api_key.encode()
         self.upstream = Pool(
-            parts.hostname or "",
-            parts.port or (443 if parts.scheme == "https" else 80),
-            tls_context(settings) if parts.scheme == "https" else None,
+            upstream.base_url,
             settings.limits,
             settings.timeouts,
             clock=self.clock,
             random=random,
+            tls=tls_context(upstream.ca_file, verify=upstream.verify_tls),
         )
         self.edge = Edge(self.open, settings.limits, settings.timeouts, clock=self.clock, random=random)
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._keeping: asyncio.Task[None] | None = None
+        self._kept_is_old = False
+        self._alarmed = False
+        self.snapshots.on_change = self._keep_view
 
     # --- what an exchange asks
 
@@ -81,7 +81,9 @@ class Worker:
         try:
             path_prompt, path = split_path(head.path)
             if not path.startswith(API):
-                raise NotFound(f"there is nothing at {head.path[:200].decode('latin-1')}; routes begin with /v1/")
+                raise NotFound(
+                    f"there is nothing at {head.path[:200].decode('latin-1')}; routes begin with /v1/"
+                )
             if path == CHAT:
                 if head.method != b"POST":
                     raise MethodNotAllowed("chat completions are asked for by POST")
@@ -99,15 +101,11 @@ class Worker:
         return target + b"?" + query if query else target
 
     def request_id(self, choice: Choice) -> bytes:
+        now = self.snapshots.store_time(self.clock())
+        session = choice.session or b""
         return sign(
-            self.keys[0],
-            rollout=choice.rollout,
-            version=choice.version,
-            arm=choice.arm,
-            session=choice.session,
-            now=self.snapshots.store_time(self.clock()),
-            nonce=os.urandom(4),
-        )
+            RequestId(choice.rollout, choice.version, choice.arm, session, now, os.urandom(4)), self.keys[0]
+        ).encode()
 
     # --- its life
 
@@ -140,6 +138,23 @@ class Worker:
             except GatewayError:
                 await asyncio.sleep(1.0)
 
+    def _keep_view(self) -> None:
+        """One worker writes the view to disk, for a start without the store; off the loop, newest wins."""
+        if self.slot != 0 or (self._keeping is not None and not self._keeping.done()):
+            self._kept_is_old = True
+            return
+        self._kept_is_old = False
+        self._keeping = asyncio.create_task(self._write_view())
+
+    async def _write_view(self) -> None:
+        deployments = dict(self.snapshots.deployments)
+        live = [self.versions.get(name, d.live) for name, d in deployments.items() if d.live is not None]
+        kept = local.Kept(deployments, [prepared.version for prepared in live if prepared is not None])
+        try:
+            await asyncio.to_thread(local.write_snapshot, self._directory, kept)
+        except OSError as error:
+            logger.error("the snapshot cannot be kept on disk: %s", error)
+
     @property
     def _directory(self) -> Path:
         return Path(self.settings.data_directory)
@@ -152,6 +167,12 @@ class Worker:
             self.upstream.sweep(now)
             self.budget.sweep(now)
             self.read_overrides()
+            if self._kept_is_old:
+                self._keep_view()
+            if self.store.regressed and not self._alarmed:
+                self._alarmed = True
+                logger.critical("the store has lost commits that it had acknowledged (a failover?)")
+                self.snapshots.reread()
 
     def read_overrides(self) -> None:
         try:
@@ -164,8 +185,9 @@ class Worker:
         if self._server is not None:
             self._server.close()
         self.edge.drain()
-        deadline = self.clock() + limit
-        while self.edge.connections and self.clock() < deadline:
+        for _ in range(math.ceil(limit / DRAIN_STEP)):
+            if not self.edge.connections:
+                break
             await asyncio.sleep(DRAIN_STEP)
         self.edge.close()
 
@@ -173,21 +195,8 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.upstream.close()
+        await self.upstream.close()
         await self.store.close()
-
-
-def tls_context(settings: Settings) -> ssl.SSLContext:
-    upstream = settings.upstream
-    try:
-        context = ssl.create_default_context(cafile=upstream.ca_file)
-    except OSError as error:
-        raise ConfigError(f"upstream.ca_file: {upstream.ca_file}: {error}") from error
-    if not upstream.verify_tls:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def build_worker(settings: Settings, store: Store, *, slot: int, random: Callable[[], float]) -> Worker:

@@ -3,7 +3,7 @@
 import base64
 import json
 
-import httpx
+import httpx2 as httpx
 import openai
 import pytest
 
