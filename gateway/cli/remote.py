@@ -146,7 +146,7 @@ class RemoteOperations:
             if response.status >= 400:
                 raise _as_error(msgspec.json.decode(raw, type=Problem))
             return msgspec.json.decode(raw, type=kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Unavailable(
                 f"{self._url} is not an admin API of this version: status {response.status}, {error}"
             ) from error

@@ -77,10 +77,7 @@ async def read_page(
     store: Documents, *, before: int | None = None, limit: int = 50, subject: str = ""
 ) -> AuditPage:
     """Up to `limit` entries below sequence `before` (None: from the end), newest first."""
-    top = before
-    if top is None:
-        entry = (await read_head(store)).entry
-        top = 1 if entry is None else entry.sequence + 1
+    top = await _end(store) + 1 if before is None else before
     found: list[AuditEntry] = []
     while top > 1 and len(found) < limit:
         size = max(limit, PAGE) if subject else limit - len(found)
@@ -97,28 +94,35 @@ async def read_page(
 
 async def verify(store: Documents) -> Verification:
     """Read the whole chain and prove it. Entries that are added meanwhile are not looked at."""
-    head = (await read_head(store)).entry
+    document = await store.get(keys.AUDIT_HEAD)
+    head = None if document is None else _as_written(document)
+    if document is not None and head is None:
+        return _broken(0, 0, "the chain's head is not as it was written")
+    end = 0 if head is None else head.sequence
     last: AuditEntry | None = None
-    count = 0
-    after = ""
-    while head is not None and count < head.sequence:
-        documents = await store.list(keys.AUDIT, after=after or keys.AUDIT, limit=PAGE)
-        for document in documents[: head.sequence - count]:
-            entry = _as_written(document)
-            sequence = count + 1
-            if entry is None:
-                return _broken(count, sequence, "it is not as it was written")
-            if document.key != keys.audit(sequence) or chain.verify((entry,), previous=last) is not None:
-                return _broken(count, sequence, "it does not follow from the entry before it")
-            last, count = entry, sequence
+    count, after = 0, ""
+    while count < end:
+        documents = await store.list(keys.AUDIT, after=after, limit=PAGE)
         if not documents:
             return _broken(count, count + 1, "it is missing")
+        for document in documents[: end - count]:
+            entry = _as_written(document)
+            if entry is None:
+                return _broken(count, count + 1, "it is not as it was written")
+            if document.key != keys.audit(count + 1) or chain.verify((entry,), previous=last) is not None:
+                return _broken(count, count + 1, "it does not follow from the entry before it")
+            last, count = entry, count + 1
         after = documents[-1].key
     if last != head:
-        return _broken(count, count, "the chain's head tells of another last entry")
-    if head is None and await store.list(keys.AUDIT, limit=1):
-        return _broken(0, 1, "the chain's head is missing")
+        return _broken(count - 1, count, "the chain's head tells of another last entry")
+    if await store.get(keys.audit(end + 1)) is not None and await _end(store) <= end:
+        return _broken(count, end + 1, "the chain's head does not know it")
     return Verification(True, count, "" if last is None else last.hash)
+
+
+async def _end(store: Documents) -> int:
+    entry = (await read_head(store)).entry
+    return 0 if entry is None else entry.sequence
 
 
 def _broken(count: int, sequence: int, problem: str) -> Verification:
@@ -128,6 +132,6 @@ def _broken(count: int, sequence: int, problem: str) -> Verification:
 def _as_written(document: Document) -> AuditEntry | None:
     try:
         entry = codec.decode_document(document, AuditEntry)
-    except GatewayError:
+    except (GatewayError, UnicodeDecodeError):
         return None
     return entry if codec.encode(entry) == document.value else None
