@@ -60,7 +60,7 @@ def no_time() -> float:
 
 
 def _exceeded(what: str) -> InvalidVariables:
-    return InvalidVariables(f"these variables make the prompt too costly: {what}", param="prompt.variables")
+    return InvalidVariables(f"the prompt is too costly to render: {what}", param="prompt.variables")
 
 
 class RenderContext(Context):

@@ -88,13 +88,15 @@ class _Checker:
         self._tests = tests
         self._at = at
         self._count = 0
+        self._line = 1  # some nodes know none: then it is their parent's
 
     def visit(self, node: nodes.Node, *, depth: int, blocks: int, in_loop: bool) -> None:
         self._count += 1
+        self._line = node.lineno or self._line
         if self._count > MAX_NODES:
-            self._fail(node, f"the template has more than {MAX_NODES} expressions; split the prompt")
+            self._fail(f"the template has more than {MAX_NODES} expressions; split the prompt")
         if depth > MAX_DEPTH or blocks > MAX_BLOCKS:
-            self._fail(node, f"nested too deeply: at most {MAX_BLOCKS} blocks and {MAX_DEPTH} levels in all")
+            self._fail(f"nested too deeply: at most {MAX_BLOCKS} blocks and {MAX_DEPTH} levels in all")
         self._check(node, in_loop)
         children = _children(node)
         blocks += isinstance(node, nodes.For | nodes.If)
@@ -105,7 +107,7 @@ class _Checker:
     def _check(self, node: nodes.Node, in_loop: bool) -> None:
         if not isinstance(node, _ALLOWED):
             what = _SPELLING.get(type(node), type(node).__name__.lower())
-            self._fail(node, f"{what} is not allowed: {_INSTEAD}")
+            self._fail(f"{what} is not allowed: {_INSTEAD}")
         match node:
             case nodes.Name():
                 self._check_name(node)
@@ -115,18 +117,18 @@ class _Checker:
                 self._check_attribute(node, in_loop)
             case nodes.List() | nodes.Tuple():
                 if not all(isinstance(item, nodes.Const) for item in node.items):
-                    self._fail(node, "a list may hold literals only")
+                    self._fail("a list may hold literals only")
             case nodes.For():
                 self._check_for(node)
             case nodes.Assign():
                 if not isinstance(node.target, nodes.Name):
-                    self._fail(node, "set takes one name")
+                    self._fail("set takes one name")
             case nodes.Neg():
                 if not _is_number(node.node):
-                    self._fail(node, "'-' negates literal numbers only")
+                    self._fail("'-' negates literal numbers only")
             case nodes.Add() | nodes.Sub():
                 if not _is_number(node.left) and not _is_number(node.right):
-                    self._fail(node, f"{node.operator!r} needs a literal number on one side")
+                    self._fail(f"{node.operator!r} needs a literal number on one side")
             case nodes.Filter():
                 self._check_named(node, self._filters, "filter")
             case nodes.Test():
@@ -135,42 +137,42 @@ class _Checker:
     def _check_name(self, node: nodes.Name) -> None:
         if node.name in RESERVED:
             what = "is used as loop.index, loop.first and the like" if node.name == "loop" else "is reserved"
-            self._fail(node, f"the name {node.name!r} {what}")
+            self._fail(f"the name {node.name!r} {what}")
         if node.ctx == "store" and node.name in self._names:
-            self._fail(node, f"{node.name!r} is an input: give what is set here another name")
+            self._fail(f"{node.name!r} is an input: give what is set here another name")
 
     def _check_literal(self, node: nodes.Const) -> None:
         # Jinja2 writes a float too large for Python, such as 1e999, into its code as the name `inf`.
         if type(node.value) in (int, float) and not abs(node.value) <= MAX_SAFE_INTEGER:
-            self._fail(node, f"a number lies within ±(2^53 - 1), not {str(node.value)[:40]}")
+            self._fail(f"a number lies within ±(2^53 - 1), not {str(node.value)[:40]}")
 
     def _check_attribute(self, node: nodes.Getattr, in_loop: bool) -> None:
         of_loop = isinstance(node.node, nodes.Name) and node.node.name == "loop"
         if of_loop and in_loop and node.attr in LOOP_ATTRIBUTES:
             return
         allowed = ", ".join(f"loop.{name}" for name in sorted(LOOP_ATTRIBUTES))
-        self._fail(node, f"the attribute .{node.attr} is not allowed: inside a for there are {allowed}")
+        self._fail(f"the attribute .{node.attr} is not allowed: inside a for there are {allowed}")
 
     def _check_for(self, node: nodes.For) -> None:
         if node.recursive:
-            self._fail(node, "a recursive for is not allowed")
+            self._fail("a recursive for is not allowed")
         if not isinstance(node.target, nodes.Name):
-            self._fail(node, "for takes one name")
+            self._fail("for takes one name")
 
     def _check_named(self, node: nodes.Filter | nodes.Test, table: Functions, what: str) -> None:
         function = table.get(node.name)
         if function is None:
-            self._fail(node, f"the {what} {node.name!r} is not allowed: there are {', '.join(sorted(table))}")
+            self._fail(f"the {what} {node.name!r} is not allowed: there are {', '.join(sorted(table))}")
         if node.dyn_args is not None or node.dyn_kwargs is not None:
-            self._fail(node, f"the {what} {node.name!r} takes no '*' arguments")
+            self._fail(f"the {what} {node.name!r} takes no '*' arguments")
         given = [None] * (len(node.args) + (2 if what == "filter" else 1))  # a filter has the context before
         try:
             inspect.signature(function).bind(*given, **{str(pair.key): None for pair in node.kwargs})
         except TypeError as error:
-            self._fail(node, f"the {what} {node.name!r} has wrong arguments: {error}")
+            self._fail(f"the {what} {node.name!r} has wrong arguments: {error}")
 
-    def _fail(self, node: nodes.Node, message: str) -> NoReturn:
-        raise TemplateError(f"{self._at(node.lineno)}: {message}")
+    def _fail(self, message: str) -> NoReturn:
+        raise TemplateError(f"{self._at(self._line)}: {message}")
 
 
 def _children(node: nodes.Node) -> Iterator[nodes.Node]:
