@@ -143,6 +143,7 @@ class EdgeConnection(asyncio.Protocol):
         """A client that half-closes while its answer is due counts as gone, as for nginx: most have left."""
         if self._link is not None:
             self.kill()
+        self._phase = CLOSED  # the transport closes itself, after what is left to write
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._edge.connections.discard(self)
@@ -307,7 +308,7 @@ class EdgeConnection(asyncio.Protocol):
         pause = (self._body_paused or full) and self._phase < LINGER
         if self._at >= len(self._rest):
             self._rest, self._at = b"", 0
-        if pause is not self._read_paused and self._phase is not CLOSED:
+        if pause is not self._read_paused and not self._transport.is_closing():
             self._read_paused = pause
             if pause:
                 self._transport.pause_reading()
@@ -390,7 +391,8 @@ class EdgeConnection(asyncio.Protocol):
         self._spare = 0
         self._since = now = self._edge.clock()
         self._ends = now + LINGER_TOTAL
-        self._transport.write_eof()
+        if not self._transport.is_closing():  # it may have failed already, without having told us yet
+            self._transport.write_eof()
         self._pace_reading()
 
     def kill(self) -> None:

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 import uvloop
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import Overloaded
@@ -181,6 +181,16 @@ def test_after_the_end_a_link_is_deaf() -> None:
     link.abort()
     assert (bytes(transport.written), transport.closed, transport.reading) == (written, "", True)
     assert bench.edge.exchanges == 1
+
+
+def test_an_answer_to_a_transport_that_has_just_failed_does_no_harm() -> None:
+    bench = Bench()
+    connection, transport = bench.connect()
+    connection.data_received(post(b"/never", 5))
+    transport.abort()  # connection_lost follows in a later turn of the loop
+    bench.log.handlers[0].link.fail(Overloaded("too late"))
+    connection.connection_lost(ConnectionResetError())
+    assert (bench.edge.exchanges, bench.log.gone) == (0, 0)
 
 
 # --- order and keep-alive
@@ -461,6 +471,7 @@ def test_law_a_sized_body_takes_what_is_its_own(length: int, sizes: list[int]) -
 
 
 @given(st.binary(max_size=200))
+@example(b"HTTP/1.1 000 \r\n")
 def test_law_no_bytes_whatsoever_break_the_edge(data: bytes) -> None:
     bench = Bench()
     connection, transport = bench.connect()
