@@ -26,7 +26,7 @@ async def list_entries(
 
 
 @app.command("verify", epilog="Example: prompt-canary audit verify")
-@operation(output.verification, failed=lambda result: not result.intact)
+@operation(output.verification, failed=lambda result: not result.ok)
 async def verify(session: Session) -> Verification:
     """Prove that no entry was changed, removed, added or moved. Exit code 1 if one was."""
     return await session.operations.verify_audit()

@@ -13,6 +13,7 @@ from rich.text import Text
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.registry import Pushed
 from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionView
+from gateway.domain.rollout import Event
 
 PIPE_WIDTH = 200  # columns where nobody's window limits them
 NOTHING = "–"
@@ -26,7 +27,7 @@ def pushed(results: Sequence[Pushed]) -> RenderableType:
     return table(
         ("prompt", "version", "digest", "gate", ""),
         (
-            (item.prompt, str(item.number), short(item.digest), item.gate.state, _what_happened(item))
+            (item.prompt, str(item.version), short(item.digest), item.gate.state, _what_happened(item))
             for item in results
         ),
     )
@@ -100,7 +101,7 @@ def rollouts(views: Sequence[RolloutView]) -> RenderableType:
         ),
     )
     possible = views[0].can
-    return Group(rows, Text(f"possible now: {', '.join(possible)}")) if possible else rows
+    return Group(rows, Text(f"possible now: {', '.join(map(command_name, possible))}")) if possible else rows
 
 
 def audit(page: AuditPage) -> RenderableType:
@@ -122,7 +123,7 @@ def audit(page: AuditPage) -> RenderableType:
 
 
 def verification(result: Verification) -> RenderableType:
-    if result.intact:
+    if result.ok:
         return Text(f"intact: {result.entries} entries, last hash {result.hash or NOTHING}")
     return Text(f"BROKEN: {result.problem}; the {result.entries} entries before it are intact")
 
@@ -139,6 +140,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
         # `Text`, because a reason may hold what rich would take for markup.
         made.add_row(*(Text(cell) for cell in row))
     return made
+
+
+def command_name(event: Event) -> str:
+    """What the event is called on the command line."""
+    return event.removeprefix("set_").replace("_", "")
 
 
 def short(digest: str) -> str:

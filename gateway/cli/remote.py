@@ -57,6 +57,9 @@ class RemoteOperations:
     async def prompt(self, prompt: str) -> PromptView:
         return await self._get(_path(prompt), PromptView)
 
+    async def deployment(self, prompt: str) -> DeploymentView:
+        return await self._get(_path(prompt, "rollout"), DeploymentView)
+
     async def version(self, prompt: str, number: int) -> VersionDetail:
         return await self._get(_path(prompt, "versions", number), VersionDetail)
 

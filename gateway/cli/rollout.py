@@ -77,6 +77,6 @@ def changing(event: Event, says: str) -> Callable[..., Awaitable[DeploymentView]
 SAYS: dict[Event, str] = {event: transition.says for (_, event), transition in TRANSITIONS.items()}
 for _event, _says in SAYS.items():
     if _event != "set_weight":
-        _name = _event.replace("_", "")
+        _name = output.command_name(_event)
         _example = f'Example: prompt-canary rollout {_name} support-agent --reason "…"'
         app.command(_name, epilog=_example)(operation(output.deployment)(changing(_event, _says)))

@@ -38,10 +38,10 @@ class AuditPage(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """`intact`, or the sequence of the first entry that is not as it was written. `hash` is the last one's:
+    """`ok`, or the sequence of the first entry that is not as it was written. `hash` is the last one's:
     worth noting elsewhere."""
 
-    intact: bool
+    ok: bool
     entries: int
     hash: str = ""
     broken_at: int | None = None

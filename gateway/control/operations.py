@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 from gateway.control import audit, views
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.plan import By
@@ -30,6 +32,8 @@ class Operations(Protocol):
     async def prompts(self) -> tuple[DeploymentView, ...]: ...
 
     async def prompt(self, prompt: str) -> PromptView: ...
+
+    async def deployment(self, prompt: str) -> DeploymentView: ...
 
     async def version(self, prompt: str, number: int) -> VersionDetail: ...
 
@@ -67,7 +71,7 @@ class StoreOperations:
 
     async def prompts(self) -> tuple[DeploymentView, ...]:
         return tuple(
-            [await self._shown(deployment.prompt) for deployment in await self._registry.deployments()]
+            [await self.deployment(deployment.prompt) for deployment in await self._registry.deployments()]
         )
 
     async def prompt(self, prompt: str) -> PromptView:
@@ -75,7 +79,17 @@ class StoreOperations:
         versions = [
             await self._version_view(deployment, version) for version in await self._registry.versions(prompt)
         ]
-        return PromptView(await self._shown(prompt), tuple(reversed(versions)))
+        shown = await self.deployment(prompt)
+        return PromptView(**msgspec.structs.asdict(shown), versions=tuple(reversed(versions)))
+
+    async def deployment(self, prompt: str) -> DeploymentView:
+        deployment, revision = await self._registry.deployment(prompt)
+        live = deployment.live
+        digest = None if live is None else (await self._registry.version(prompt, live)).digest
+        rollout = None
+        if deployment.rollout is not None:
+            rollout = views.rollout_view(deployment.rollout, (await self._store.tick()).now)
+        return DeploymentView(prompt, revision, live, digest, rollout)
 
     async def version(self, prompt: str, number: int) -> VersionDetail:
         version = await self._registry.version(prompt, number)
@@ -98,19 +112,19 @@ class StoreOperations:
 
     async def start(self, prompt: str, what: Start, by: By, *, expected: int | None = None) -> DeploymentView:
         await self._rollouts.start(prompt, what, by, expected=expected)
-        return await self._shown(prompt)
+        return await self.deployment(prompt)
 
     async def change(
         self, prompt: str, event: Event, by: By, *, weight: float | None = None, expected: int | None = None
     ) -> DeploymentView:
         await self._rollouts.change(prompt, event, by, weight=weight, expected=expected)
-        return await self._shown(prompt)
+        return await self.deployment(prompt)
 
     async def deploy(
         self, prompt: str, version: int, by: By, *, emergency: bool = False, expected: int | None = None
     ) -> DeploymentView:
         await self._rollouts.deploy(prompt, version, by, emergency=emergency, expected=expected)
-        return await self._shown(prompt)
+        return await self.deployment(prompt)
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]:
         now = (await self._store.tick()).now
@@ -123,15 +137,6 @@ class StoreOperations:
 
     async def verify_audit(self) -> Verification:
         return await audit.verify(self._store)
-
-    async def _shown(self, prompt: str) -> DeploymentView:
-        deployment, revision = await self._registry.deployment(prompt)
-        live = deployment.live
-        digest = None if live is None else (await self._registry.version(prompt, live)).digest
-        rollout = None
-        if deployment.rollout is not None:
-            rollout = views.rollout_view(deployment.rollout, (await self._store.tick()).now)
-        return DeploymentView(prompt, revision, live, digest, rollout)
 
     async def _version_view(self, deployment: Deployment, version: Version) -> VersionView:
         history = await self._registry.metadata_history(version.prompt, version.number)

@@ -43,7 +43,7 @@ class Pushed(msgspec.Struct, frozen=True):
     """What a push came to: `created` a version, or changed the metadata of one, or neither."""
 
     prompt: str
-    number: int
+    version: int
     digest: str
     created: bool
     metadata_changed: bool

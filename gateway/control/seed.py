@@ -25,16 +25,16 @@ async def seed(registry: Registry, settings: Seed) -> None:
     for source, text in await asyncio.to_thread(_read_folder, Path(settings.directory)):
         pushed = await registry.push(prompty.parse(text, source=source), BY)
         if pushed.created:
-            logger.info("%s/%d pushed from %s", pushed.prompt, pushed.number, source)
+            logger.info("%s/%d pushed from %s", pushed.prompt, pushed.version, source)
         deployment, revision = await registry.deployment(pushed.prompt)
         if not settings.deploy or deployment.live is not None:
             continue
         try:
-            await Rollouts(registry.store).deploy(pushed.prompt, pushed.number, BY, expected=revision)
+            await Rollouts(registry.store).deploy(pushed.prompt, pushed.version, BY, expected=revision)
         except GateNotPassed as error:
             logger.warning("not deployed: %s", error.message)
             continue
-        logger.info("%s/%d is live", pushed.prompt, pushed.number)
+        logger.info("%s/%d is live", pushed.prompt, pushed.version)
 
 
 def _read_folder(folder: Path) -> list[tuple[str, str]]:

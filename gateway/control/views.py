@@ -6,13 +6,23 @@ import msgspec
 
 from gateway.control.registry import MetadataEntry
 from gateway.domain.prompt import Content, Gate, Metadata, Version
-from gateway.domain.rollout import FINAL, Deployment, Event, Phase, Rollout, State, events_from, state_of
+from gateway.domain.rollout import (
+    FINAL,
+    Deployment,
+    Event,
+    Phase,
+    Rollout,
+    State,
+    Weight,
+    events_from,
+    state_of,
+)
 
 
 class RolloutView(msgspec.Struct, frozen=True):
-    """`weight` is in force now; `announced` takes its place at `effective_at`. `can` are the events that its
-    phase allows. Times are the store's, seconds since the epoch; 0.0 is "not yet". The salt is not shown:
-    who knows it can choose an arm."""
+    """`weight` is in force now; `announced` takes its place at `effective_at`; `weights` is the history,
+    oldest first. `can` are the events that the phase allows. Times are the store's, seconds since the epoch;
+    0.0 is "not yet". The salt is not shown: who knows it can choose an arm."""
 
     id: str
     prompt: str
@@ -22,6 +32,7 @@ class RolloutView(msgspec.Struct, frozen=True):
     weight: float
     announced: float | None
     effective_at: float
+    weights: tuple[Weight, ...]
     started_at: float
     started_by: str
     reason: str
@@ -59,10 +70,9 @@ class VersionDetail(msgspec.Struct, frozen=True):
     metadata_history: tuple[MetadataEntry, ...]
 
 
-class PromptView(msgspec.Struct, frozen=True):
-    """Versions come newest first."""
+class PromptView(DeploymentView, frozen=True):
+    """A deployment and all versions, the newest first."""
 
-    deployment: DeploymentView
     versions: tuple[VersionView, ...]
 
 
@@ -79,6 +89,7 @@ def rollout_view(rollout: Rollout, now: float) -> RolloutView:
         weight=weight.value,
         announced=last.value if last.effective_at > at and rollout.phase not in FINAL else None,
         effective_at=last.effective_at,
+        weights=rollout.weights,
         started_at=rollout.started_at,
         started_by=rollout.started_by,
         reason=rollout.reason,

@@ -75,12 +75,12 @@ async def list_prompts(request: web.Request) -> web.Response:
 
 async def show_prompt(request: web.Request) -> web.Response:
     view = await request.app[OPERATIONS].prompt(request.match_info["prompt"])
-    return answer(view, revision=view.deployment.revision)
+    return answer(view, revision=view.revision)
 
 
 async def list_versions(request: web.Request) -> web.Response:
     view = await request.app[OPERATIONS].prompt(request.match_info["prompt"])
-    return answer({"versions": view.versions}, revision=view.deployment.revision)
+    return answer({"versions": view.versions}, revision=view.revision)
 
 
 async def push(request: web.Request) -> web.Response:
@@ -115,7 +115,7 @@ async def list_rollouts(request: web.Request) -> web.Response:
 
 async def show_rollout(request: web.Request) -> web.Response:
     """The deployment, whose `rollout` is the running one or null."""
-    return _deployment((await request.app[OPERATIONS].prompt(request.match_info["prompt"])).deployment)
+    return _deployment(await request.app[OPERATIONS].deployment(request.match_info["prompt"]))
 
 
 async def start_rollout(request: web.Request) -> web.Response:

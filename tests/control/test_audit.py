@@ -52,21 +52,21 @@ async def test_any_changed_byte_is_found(filled: StoreOperations, store: SqliteS
                     return item._replace(value=value) if item.key == key else item
 
                 result = await audit.verify(Tampered(store, change))
-                assert (result.intact, result.broken_at) == (False, number), (number, position, bit)
+                assert (result.ok, result.broken_at) == (False, number), (number, position, bit)
 
 
 async def test_a_changed_head_is_found(filled: StoreOperations, store: SqliteStore) -> None:
     forged = Tampered(
         store, lambda item: item._replace(value=b"\xff" + item.value) if item.key == keys.AUDIT_HEAD else item
     )
-    assert not (await audit.verify(forged)).intact
+    assert not (await audit.verify(forged)).ok
 
 
 @pytest.mark.parametrize("missing", [1, 2, 3])
 async def test_a_removed_entry_is_found(filled: StoreOperations, store: SqliteStore, missing: int) -> None:
     key = keys.audit(missing)
     result = await audit.verify(Tampered(store, lambda item: None if item.key == key else item))
-    assert not result.intact
+    assert not result.ok
     assert result.broken_at == missing
 
 
@@ -77,12 +77,12 @@ async def test_a_head_that_was_set_back_is_found(filled: StoreOperations, store:
         store, lambda item: item._replace(value=second.value) if item.key == keys.AUDIT_HEAD else item
     )
     result = await audit.verify(forged)
-    assert (result.intact, result.broken_at) == (False, 3)
+    assert (result.ok, result.broken_at) == (False, 3)
 
 
 async def test_a_missing_head_is_found(filled: StoreOperations, store: SqliteStore) -> None:
     forged = Tampered(store, lambda item: None if item.key == keys.AUDIT_HEAD else item)
-    assert not (await audit.verify(forged)).intact
+    assert not (await audit.verify(forged)).ok
 
 
 async def test_an_empty_log_is_intact(store: SqliteStore) -> None:
@@ -94,7 +94,7 @@ async def test_pages_of_verification(operations: StoreOperations, monkeypatch: p
     for number in range(5):
         await operations.push(prompt_text(f"body {number}"), "a", ANN)
         result = await operations.verify_audit()
-        assert (result.intact, result.entries) == (True, number + 1)
+        assert (result.ok, result.entries) == (True, number + 1)
 
 
 async def test_pages_newest_first(operations: StoreOperations, monkeypatch: pytest.MonkeyPatch) -> None:

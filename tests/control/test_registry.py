@@ -20,7 +20,7 @@ async def test_the_same_content_is_the_same_version(store: SqliteStore) -> None:
     first = await registry.push(prompt_file("one"), ANN)
     second = await registry.push(prompt_file("two"), ANN)
     again = await registry.push(prompt_file("one"), BOB)
-    assert [(item.number, item.created) for item in (first, second, again)] == [
+    assert [(item.version, item.created) for item in (first, second, again)] == [
         (1, True),
         (2, True),
         (1, False),
@@ -42,7 +42,7 @@ async def test_an_unchanged_push_writes_nothing(store: SqliteStore) -> None:
 async def test_changed_metadata_is_appended_and_the_newest_wins(operations: StoreOperations) -> None:
     await operations.push(prompt_text(front=described(change="first")), "a", ANN)
     pushed = await operations.push(prompt_text(front=described(change="second")), "a", BOB)
-    assert (pushed.number, pushed.created, pushed.metadata_changed) == (1, False, True)
+    assert (pushed.version, pushed.created, pushed.metadata_changed) == (1, False, True)
     detail = await operations.version("support-agent", 1)
     assert detail.version.metadata.change == "second"
     assert [(item.sequence, item.by) for item in detail.metadata_history] == [(1, "ann"), (2, "bob")]
@@ -51,14 +51,14 @@ async def test_changed_metadata_is_appended_and_the_newest_wins(operations: Stor
 async def test_racing_pushes_of_one_content_make_one_version(store: SqliteStore) -> None:
     registry = Registry(store)
     results = await asyncio.gather(*(registry.push(prompt_file("same"), By(f"op{n}")) for n in range(10)))
-    assert {item.number for item in results} == {1}
+    assert {item.version for item in results} == {1}
     assert sum(item.created for item in results) == 1
 
 
 async def test_racing_pushes_of_different_contents_count_without_gaps(store: SqliteStore) -> None:
     registry = Registry(store)
     results = await asyncio.gather(*(registry.push(prompt_file(f"body {n}"), ANN) for n in range(12)))
-    assert sorted(item.number for item in results) == list(range(1, 13))
+    assert sorted(item.version for item in results) == list(range(1, 13))
 
 
 async def test_a_version_without_a_suite_has_passed(operations: StoreOperations) -> None:

@@ -63,7 +63,7 @@ async def test_a_whole_life(pushed: StoreOperations, store: SqliteStore) -> None
         *("push", "push", "push", "deploy"),
         *("start", "pause", "resume", "set_weight", "promote"),
     ]
-    assert (await pushed.verify_audit()).intact
+    assert (await pushed.verify_audit()).ok
 
 
 async def test_a_rollback_is_one_commit_of_everything(pushed: StoreOperations, store: SqliteStore) -> None:
@@ -134,7 +134,7 @@ async def test_an_emergency_does_without_the_gate_and_aborts_the_rollout(pushed:
 
 
 async def test_a_revision_that_moved_is_refused_and_says_what_happened(pushed: StoreOperations) -> None:
-    seen = (await pushed.prompt(PROMPT)).deployment.revision
+    seen = (await pushed.prompt(PROMPT)).revision
     await pushed.start(PROMPT, Start(2, 0.1), BOB, expected=seen)
     with pytest.raises(PreconditionFailed, match=r"not 4; since then bob: start \(me too\)"):
         await pushed.deploy(PROMPT, 3, ANN, expected=seen)
@@ -155,7 +155,7 @@ async def test_twenty_operators_make_one_history(pushed: StoreOperations, store:
     for earlier, later in pairwise(entries):
         assert later.before == {"live": 1, "rollout": earlier.after["rollout"]}
     verification = await pushed.verify_audit()
-    assert (verification.intact, verification.entries) == (True, 25)
+    assert (verification.ok, verification.entries) == (True, 25)
 
 
 async def test_of_twenty_who_end_a_rollout_one_does(pushed: StoreOperations) -> None:
@@ -168,7 +168,7 @@ async def test_of_twenty_who_end_a_rollout_one_does(pushed: StoreOperations) -> 
     assert len(refused) == 19
     assert all(isinstance(error, TransitionRefused | Conflict) for error in refused)
     assert len(await pushed.rollouts(PROMPT)) == 1
-    assert (await pushed.verify_audit()).intact
+    assert (await pushed.verify_audit()).ok
 
 
 class Slow(SqliteStore):
@@ -190,7 +190,7 @@ async def test_a_change_never_hits_the_next_rollout(pushed: StoreOperations, sto
     await pushed.start(PROMPT, Start(2, 0.5), ANN)
     with pytest.raises(Conflict, match="changed hands"):
         await StoreOperations(Slow(store, pushed)).change(PROMPT, "promote", ANN)
-    view = (await pushed.prompt(PROMPT)).deployment
+    view = await pushed.prompt(PROMPT)
     assert view.live == 1
     assert view.rollout is not None
     assert view.rollout.candidate == 3
@@ -218,7 +218,7 @@ async def test_two_stores_on_one_file_are_one_history(pushed: StoreOperations, t
             )
         )
         assert (await both[1].verify_audit()).entries == 20
-        assert (await both[0].verify_audit()).intact
+        assert (await both[0].verify_audit()).ok
     finally:
         await other.close()
 

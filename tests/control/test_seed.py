@@ -37,7 +37,7 @@ async def test_a_live_version_is_left_alone(
     (tmp_path / "a.prompty").write_text(prompt_text("new"))
     await seed(Registry(store), Seed(directory=str(tmp_path), deploy=True))
     view = await operations.prompt("support-agent")
-    assert view.deployment.live == 1
+    assert view.live == 1
     assert len(view.versions) == 2
 
 
