@@ -251,11 +251,13 @@ class Pool:
         connection.task.add_done_callback(partial(self._connect_ended, connection))
 
     def _connect_ended(self, connection: Connection, task: asyncio.Task[object]) -> None:
-        """Only failures are of interest: `connected` was called before. A connection that was made reports
-        its own end."""
+        """Only failures are of interest: `connected` was called before, and a connection that was made tells
+        of its own end. Not so one whose task was cancelled while it was being made: uvloop then closes the
+        socket after connection_made, and connection_lost is never called."""
         connection.task = None
-        error = None if task.cancelled() else task.exception()
-        if connection.made:
+        cancelled = task.cancelled()
+        error = None if cancelled else task.exception()
+        if error is None and not cancelled:
             return
         call = connection.call
         connection.call = None

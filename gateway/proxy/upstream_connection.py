@@ -49,7 +49,11 @@ class Connection(asyncio.Protocol):
     def take(self, call: OpenCall) -> None:
         self.call = call
         self._reader = ResponseReader(self.owner.head_bytes, answers_head=call.method == b"HEAD")
-        if call.paused:
+        if call.paused:  # not at once: uvloop starts to read when connection_made has returned
+            asyncio.get_running_loop().call_soon(self._follow_pause)
+
+    def _follow_pause(self) -> None:
+        if self.call is not None and self.call.paused:
             self.pause_reading()
 
     def drop(self) -> None:
@@ -91,17 +95,17 @@ class Connection(asyncio.Protocol):
         if call is None or reader is None:  # a byte that nobody asked for
             self.owner.discard(self)
             return
-        call.since = self.owner.clock()
         call.answered = True
         try:
             body = reader.feed(data)
         except UpstreamBroken as error:
             call.fail(error)
             return
+        if reader.head is None:
+            return
+        call.since = self.owner.clock()
         receiver = call.receiver
         if call.phase is Phase.SENT:
-            if reader.head is None:
-                return
             call.phase = Phase.READING
             call.body = ()
             receiver.response_head(reader.head)
