@@ -148,7 +148,11 @@ def _tojson(context: RenderContext, value: Any) -> str:
 
 def _end_of(context: RenderContext, value: Any, index: int) -> Any:
     context.budget.tick()
-    return value[index] if len(value) else context.environment.undefined("the first or last of nothing")
+    return (
+        value[index]
+        if len(value)
+        else context.environment.undefined("an empty list has no first and no last, so it is undefined")
+    )
 
 
 @jinja2.pass_context

@@ -53,7 +53,7 @@ _SPELLING: dict[type[nodes.Node], str] = {
     nodes.Slice: "a slice",
     nodes.Dict: "a dict literal",
     nodes.AssignBlock: "a set block",
-    nodes.NSRef: "a namespace",
+    nodes.Scope: "autoescape",
     nodes.FilterBlock: "a filter block",
     nodes.CallBlock: "a call block",
     nodes.FromImport: "import",
@@ -76,6 +76,11 @@ def check(
     checker.visit(tree, depth=0, blocks=0, in_loop=False)
 
 
+def assigned(tree: nodes.Template) -> set[str]:
+    """The names that a `set` gives a value."""
+    return {node.target.name for node in tree.find_all(nodes.Assign) if isinstance(node.target, nodes.Name)}
+
+
 def loads(tree: nodes.Template, name: str) -> Iterator[nodes.Name]:
     """Every place where `name` is read."""
     return (node for node in tree.find_all(nodes.Name) if node.name == name and node.ctx == "load")
@@ -88,11 +93,11 @@ class _Checker:
         self._tests = tests
         self._at = at
         self._count = 0
-        self._line = 1  # some nodes know none: then it is their parent's
+        self._line = 1
 
     def visit(self, node: nodes.Node, *, depth: int, blocks: int, in_loop: bool) -> None:
         self._count += 1
-        self._line = node.lineno or self._line
+        self._line = _line(node) or self._line
         if self._count > MAX_NODES:
             self._fail(f"the template has more than {MAX_NODES} expressions; split the prompt")
         if depth > MAX_DEPTH or blocks > MAX_BLOCKS:
@@ -116,7 +121,7 @@ class _Checker:
             case nodes.Getattr():
                 self._check_attribute(node, in_loop)
             case nodes.List() | nodes.Tuple():
-                if not all(isinstance(item, nodes.Const) for item in node.items):
+                if not all(isinstance(item, nodes.Const) or _is_number(item) for item in node.items):
                     self._fail("a list may hold literals only")
             case nodes.For():
                 self._check_for(node)
@@ -179,6 +184,12 @@ def _children(node: nodes.Node) -> Iterator[nodes.Node]:
     if isinstance(node, nodes.Getattr):
         return iter(())  # checked as a whole
     return node.iter_child_nodes()
+
+
+def _line(node: nodes.Node) -> int | None:
+    """Some nodes know no line; then it is their first child's, if that knows one."""
+    lines: list[int | None] = [node.lineno, *(child.lineno for child in node.iter_child_nodes())]
+    return next((line for line in lines if line is not None), None)
 
 
 def _is_number(node: nodes.Node) -> bool:

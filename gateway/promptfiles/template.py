@@ -10,7 +10,7 @@ are; any other value prints as JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,20 +107,19 @@ def compile_template(
     try:
         tree = _ENVIRONMENT.parse(source)
         syntax.check(tree, names, FILTERS, TESTS, at)
-        used = frozenset(meta.find_undeclared_variables(tree))
-        _check_declared(tree, used - names, names, at)
+        # What `set` makes in one branch and another reads may be missing: known only when it is rendered.
+        free = meta.find_undeclared_variables(tree) - syntax.assigned(tree)
+        _check_declared(tree, free - names, names, at)
         code = _ENVIRONMENT.from_string(_Meter().visit(tree))
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"{at(error.lineno)}: {error.message}") from error
     except (SyntaxError, RecursionError, MemoryError, OverflowError, ValueError) as error:
         raise TemplateError(f"{at(1)}: the template is too complex to compile: {error}") from error
-    static = None if used else _render_static(code, at(1))
-    return Template(at(1), used, static, code)
+    static = None if free else _render_static(code, at(1))
+    return Template(at(1), frozenset(free), static, code)
 
 
-def _check_declared(
-    tree: nodes.Template, unknown: frozenset[str], names: frozenset[str], at: syntax.Place
-) -> None:
+def _check_declared(tree: nodes.Template, unknown: Set[str], names: frozenset[str], at: syntax.Place) -> None:
     for name in sorted(unknown):
         line = min((node.lineno for node in syntax.loads(tree, name)), default=1)
         declared = ", ".join(sorted(names)) or "no inputs"
