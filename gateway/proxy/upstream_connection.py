@@ -161,6 +161,7 @@ class Connection(asyncio.Protocol):
         if call is None or call.phase is Phase.DONE:
             return
         if self.served and call.may_be_sent_again():
+            call.since = self.owner.clock()
             self.owner.send_again(call)
             return
         when = "in the middle of its answer" if call.phase is Phase.READING else "without an answer"

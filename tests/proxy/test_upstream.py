@@ -238,6 +238,23 @@ async def test_it_is_sent_again_on_a_fresh_connection_even_if_others_are_idle() 
 
 
 @on_uvloop
+async def test_connecting_again_has_its_own_time_limit() -> None:
+    async def stale(peer: Peer) -> None:
+        await peer.request()
+        peer.send(OK)
+        await peer.head()
+        stage.now += 100
+        peer.close()
+
+    async with Stage(stale, answers) as stage:
+        await stage.ask()
+        answer = stage.start()
+        await until(lambda: stage.pool.counts.retried == 1)
+        stage.pass_time(4)
+        assert (await done(answer)).body == b"ok"
+
+
+@on_uvloop
 async def test_it_is_sent_again_once() -> None:
     async def stale(peer: Peer) -> None:
         await peer.request()
