@@ -124,7 +124,7 @@ def audit(page: AuditPage) -> RenderableType:
 
 def verification(result: Verification) -> RenderableType:
     if result.ok:
-        return Text(f"intact: {result.entries} entries, last hash {result.hash or NOTHING}")
+        return Text(f"ok: {result.entries} entries, last hash {result.hash or NOTHING}")
     return Text(f"BROKEN: {result.problem}; the {result.entries} entries before it are intact")
 
 

@@ -1,0 +1,93 @@
+"""Commands that concern this machine, and what goes wrong before there is a store."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.support.prompts import prompt_text
+
+
+def test_overrides_are_a_file_of_this_machine(on_store: Cli) -> None:
+    on_store("override", "support-agent=2")
+    on_store("override", "other=1")
+    assert json.loads((on_store.folder / "data" / "overrides.json").read_bytes()) == {
+        "support-agent": 2,
+        "other": 1,
+    }
+    assert (on_store("override", "--clear", "other", "--json")).json == {"support-agent": 2}
+    assert "support-agent  2" in (on_store("override", "--list")).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ((), 2),
+        (("a=1", "--list"), 2),
+        (("a=0",), 1),
+        (("a",), 1),
+        (("No=1",), 1),
+        (("--clear", "nobody"), 1),
+    ],
+)
+def test_bad_overrides_are_refused(on_store: Cli, arguments: tuple[str, ...], code: int) -> None:
+    result = on_store("override", *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert result.err
+
+
+def test_config_check(local: Cli) -> None:
+    good = local("config", "check", "gateway.yaml", "--json")
+    assert good.json["upstream"] == "http://127.0.0.1:9/v1"
+    (local.folder / "bad.yaml").write_text("upstream: {base_url: nowhere}\nworkers: 0\nsurprise: 1\n")
+    bad = local("config", "check", "bad.yaml")
+    assert (bad.code, bad.out) == (2, "")
+    for field in ("upstream.base_url", "workers", "surprise"):
+        assert f"bad.yaml: {field}: " in bad.err
+    assert bad.err.count("\n") == 1
+
+
+def test_a_missing_configuration_is_exit_code_2(local: Cli) -> None:
+    for arguments in (("live",), ("serve",), ("rollout", "rollback", "support-agent")):
+        result = local(*arguments, "--config", "none.yaml")
+        assert (result.code, result.err) == (
+            2,
+            "error: none.yaml: cannot be read: No such file or directory\n",
+        )
+
+
+def test_usage_errors_are_exit_code_2(local: Cli) -> None:
+    assert (local("deploy", "support-agent", "one")).code == 2
+    assert (local("explode")).code == 2
+    assert (local("live", "--url", "ftp://x")).code == 2
+    assert (local("push", "none.prompty", "--url", "http://127.0.0.1:1")).code == 2
+
+
+def test_an_admin_api_that_is_down_is_exit_code_3(local: Cli) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        result = local("live", "--url", url)
+    assert result.code == 3
+    assert result.err.startswith(f"error: the admin API {url} cannot be reached")
+
+
+def test_a_store_that_cannot_be_used_says_so(on_store: Cli) -> None:
+    (on_store.folder / "store").write_text("a file, not a folder")
+    result = on_store("live")
+    assert result.code in (2, 3)
+    assert str(on_store.folder / "store") in result.err
+
+
+def test_the_environment_names_configuration_and_values(
+    local: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    local.write(prompt_text())
+    monkeypatch.setenv("PC_TEST_FOLDER", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("PROMPT_CANARY_CONFIG", "gateway.yaml")
+    config = (tmp_path / "gateway.yaml").read_text().replace(f"{tmp_path}/store", "${env:PC_TEST_FOLDER}")
+    (tmp_path / "gateway.yaml").write_text(config)
+    assert local("push", ".").code == 0
+    assert (tmp_path / "elsewhere" / "documents.db").exists()
