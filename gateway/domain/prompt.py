@@ -1,7 +1,8 @@
 """A prompt version: immutable content, its digest, and what is known beside it.
 
 The digest is sha256 over RFC 8785 (canonical JSON) of the content alone: name, description and metadata
-are not part of it, so the same content pushed again is the same version.
+are not part of it, so the same content pushed again is the same version. Inputs and locked options are sets:
+their order is not part of it either.
 """
 
 from __future__ import annotations
@@ -71,19 +72,40 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
     def __post_init__(self) -> None:
         if not self.messages:
             raise InvalidValue("a prompt needs at least one message", param="messages")
-        names = [item.name for item in self.inputs]
-        for name in names:
-            if names.count(name) > 1:
-                raise InvalidValue(f"input {name!r} is declared twice", param="inputs")
+        names: set[str] = set()
+        for item in self.inputs:
+            if item.name in names:
+                raise InvalidValue(f"input {item.name!r} is declared twice", param="inputs")
+            names.add(item.name)
 
 
 def digest(content: Content) -> str:
-    """`sha256:` and 64 hex digits over the canonical JSON (RFC 8785) of the content."""
+    """`sha256:` and 64 hex digits over the canonical JSON (RFC 8785) of the content.
+
+    What has its default is left out, so that a field added by a later gateway changes no digest.
+    """
+    ordered = msgspec.structs.replace(
+        content,
+        inputs=tuple(sorted(content.inputs, key=lambda item: item.name)),
+        model=msgspec.structs.replace(content.model, locked=tuple(sorted(set(content.model.locked)))),
+    )
     try:
-        canonical = rfc8785.dumps(msgspec.to_builtins(content))
-    except rfc8785.CanonicalizationError as error:
+        canonical = rfc8785.dumps(_without_defaults(ordered))
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise InvalidValue(f"the prompt cannot be written as canonical JSON: {error}") from error
     return "sha256:" + hashlib.sha256(canonical).hexdigest()
+
+
+def _without_defaults(value: Any) -> Any:
+    """Builtins of a value. Defaults are told by equality: msgspec's own `omit_defaults` goes by identity."""
+    if isinstance(value, msgspec.Struct):
+        members = {field.name: (getattr(value, field.name), field) for field in msgspec.structs.fields(value)}
+        return {
+            name: _without_defaults(member)
+            for name, (member, field) in members.items()
+            if member != (field.default_factory() if callable(field.default_factory) else field.default)
+        }
+    return [_without_defaults(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 class Gate(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,5 +1,7 @@
 """Variables are what the version declares, or the request is told which one is not."""
 
+# ruff: noqa: E501 (tables: one case a line)
+
 import math
 from typing import Any
 

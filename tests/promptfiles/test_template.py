@@ -1,5 +1,7 @@
 """A template renders what its author meant, and nothing that costs more than its caps."""
 
+# ruff: noqa: E501 (tables: one case a line)
+
 from itertools import count
 
 import pytest
