@@ -21,7 +21,7 @@ from aiohttp import web
 
 from gateway.control.registry import Registry
 from gateway.control.seed import seed
-from gateway.errors import GatewayError
+from gateway.errors import ConfigError, GatewayError
 from gateway.proxy.worker import Worker, build_worker
 from gateway.settings import Settings, SqliteSettings
 from gateway.simulator.server import read_scenario, start_simulator
@@ -31,6 +31,8 @@ from gateway.storage.limits import Limits
 from gateway.web.admin import build_admin
 
 logger = logging.getLogger(__name__)
+
+CONFIG_EXIT = 2  # the supervisor gives up instead of starting this process again
 
 
 class Process:
@@ -130,10 +132,15 @@ def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[st
             health: dict[str, object] = {"ready": True, "revision": tick.revision}
         except GatewayError as error:
             health = {"ready": False, "error": error.message}
-        workers = process.status.get("workers", {})
+        children = process.status.get("children", {})
         stopping = bool(process.status.get("stopping"))
-        serving = isinstance(workers, dict) and any(worker["ready"] for worker in workers.values())
-        return {"ready": serving and not stopping, "stopping": stopping, "workers": workers, "store": health}
+        serving = isinstance(children, dict) and all(child["ready"] for child in children.values())
+        return {
+            "ready": serving and not stopping,
+            "stopping": stopping,
+            "children": children,
+            "store": health,
+        }
 
     return readiness
 
@@ -169,7 +176,11 @@ def main(arguments: list[str]) -> None:
         await process.start()
         await ROLES[role](process)
 
-    uvloop.run(run())
+    try:
+        uvloop.run(run())
+    except ConfigError as error:
+        print(error.message, file=sys.stderr)
+        sys.exit(CONFIG_EXIT)
 
 
 if __name__ == "__main__":

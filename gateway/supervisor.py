@@ -37,6 +37,7 @@ BACKLOG = 2048
 RESTART_FIRST, RESTART_MOST = 0.2, 10.0  # s, doubling
 STABLE_AFTER = 30.0  # s of life after which the backoff starts anew
 KILL_GRACE = 5.0  # s beyond the drain limit
+CONFIG_EXIT = 2  # a child's exit code for a configuration that cannot work
 
 
 def bind(host: str, port: int, slots: int) -> list[socket.socket]:
@@ -73,6 +74,8 @@ class Child:
         self.sock = sock
         self.ready = asyncio.Event()
         self.restarts = 0
+        self.been_ready = False
+        self.refused = False  # its configuration cannot work
         self._changed = changed
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
@@ -92,6 +95,10 @@ class Child:
                 return
             if loop.time() - started > STABLE_AFTER:
                 backoff = RESTART_FIRST
+            if code == CONFIG_EXIT and not self.been_ready:
+                self.refused = True
+                self._changed()
+                return
             self.restarts += 1
             logger.error("%s ended with code %s; starting it again in %.1f s", self.name, code, backoff)
             with contextlib.suppress(TimeoutError):
@@ -128,6 +135,7 @@ class Child:
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
         async for line in reader:
             if orjson.loads(line).get("ready"):
+                self.been_ready = True
                 self.ready.set()
                 self._changed()
         transport.close()
@@ -166,6 +174,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._sockets: dict[str, list[socket.socket]] = {}
         self._stop = asyncio.Event()
+        self._failed = False
         self._reload = asyncio.Event()
 
     async def run(self) -> None:
@@ -178,6 +187,8 @@ class Supervisor:
         self._children = self._spawn(self._settings)
         await self._serve()
         await self._shut_down()
+        if self._failed:
+            raise ConfigError("a process could not start with this configuration; it says why above")
 
     async def _serve(self) -> None:
         announced = asyncio.create_task(self._announce())
@@ -217,18 +228,18 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
 
     def _status_changed(self) -> None:
-        """The services process answers /readyz, so it hears how the workers are."""
-        status = {
-            "workers": {
-                child.name: {"ready": child.ready.is_set(), "restarts": child.restarts, "pid": child.pid}
-                for child in self._children
-                if child.role == "worker"
-            },
-            "stopping": self._stop.is_set(),
+        """The services process answers /readyz, so it hears how the others are."""
+        if any(child.refused for child in self._children):
+            self._failed = True
+            self._stop.set()
+        children = {
+            child.name: {"ready": child.ready.is_set(), "restarts": child.restarts, "pid": child.pid}
+            for child in self._children
+            if child.role != "services"
         }
         for child in self._children:
             if child.role == "services":
-                child.tell(status)
+                child.tell({"children": children, "stopping": self._stop.is_set()})
 
     async def _announce(self) -> None:
         await asyncio.gather(*(child.ready.wait() for child in self._children))

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import time
 from dataclasses import dataclass
+from typing import cast
 
 TURNS = 4
 SDK_HEADERS = (
@@ -51,8 +52,7 @@ class Client(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self.ask()
 
     def ask(self) -> None:
@@ -74,7 +74,7 @@ class Client(asyncio.Protocol):
             self.load.requests += 1
             self.load.failures += self.status != b"HTTP/1.1 200"
             if self.load.running:
-                self.ask()
+                self.load.next_request(self)
 
     def whole(self, data: bytes) -> bool:
         self.buffer += data
@@ -94,7 +94,7 @@ class Client(asyncio.Protocol):
 
 
 class Load:
-    def __init__(self, port: int, *, stream: bool) -> None:
+    def __init__(self, port: int, *, stream: bool, rate: float) -> None:
         self.port = port
         self.stream = stream
         self.requests = self.events = self.failures = 0
@@ -107,6 +107,17 @@ class Load:
         ).encode()
         self.rest = b"\r\n" + content
         self._tasks: set[asyncio.Task[object]] = set()
+        self._interval = 1.0 / rate if rate else 0.0
+        self._due = 0.0
+
+    def next_request(self, client: Client) -> None:
+        """At once, or at the next beat of the common rate."""
+        if not self._interval:
+            client.ask()
+            return
+        loop = asyncio.get_running_loop()
+        self._due = max(self._due + self._interval, loop.time() - 0.01)
+        loop.call_at(self._due, client.ask)
 
     def connect(self, number: int) -> None:
         loop = asyncio.get_running_loop()
@@ -117,8 +128,11 @@ class Load:
         task.add_done_callback(self._tasks.discard)
 
 
-async def run(port: int, *, stream: bool, connections: int, seconds: float) -> Outcome:
-    load = Load(port, stream=stream)
+async def run(
+    port: int, *, stream: bool, connections: int, seconds: float, rate: float = 0.0
+) -> Outcome:
+    """`rate` requests/s over all connections; 0 as fast as answers come."""
+    load = Load(port, stream=stream, rate=rate)
     started = time.monotonic()
     for number in range(connections):
         load.connect(number)

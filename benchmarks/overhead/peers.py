@@ -147,8 +147,8 @@ def gateway(folder: Path, upstream: int, scheme: str, *, managed: bool) -> Itera
         wait_until_ready(admin)
         if managed:
             start_rollout(admin)
-        workers = call(admin, "/readyz")["workers"]
-        yield Peer("gateway, rollout" if managed else "gateway, pass", port, workers["worker-0"]["pid"])
+        children = call(admin, "/readyz")["children"]
+        yield Peer("gateway, rollout" if managed else "gateway, pass", port, children["worker-0"]["pid"])
 
 
 def wait_until_ready(admin: int) -> None:

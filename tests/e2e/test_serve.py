@@ -55,7 +55,7 @@ def test_a_stream_keeps_the_usage_that_the_client_asked_for(client: openai.OpenA
 
 def test_the_upstream_gets_the_rendered_version_and_then_the_clients_own_bytes(gateway: Gateway) -> None:
     own = '{"role":"user", "content":"Gr\\u00fc\\u00dfe 1.0e+2 \\ud83d\\ude00"}'
-    sent = f'{{ "model":"x","messages":[ {own} ] , "n": 1.0, "seed":  12345678901234567890}}'
+    sent = f'{{ "model":"x","messages":[ {own} ] , "top_p": 1.0, "seed":  12345678901234567890}}'
     answer = httpx.post(
         f"{gateway.base_url}/chat/completions",
         content=sent,
@@ -68,7 +68,7 @@ def test_the_upstream_gets_the_rendered_version_and_then_the_clients_own_bytes(g
         " ", ""
     )
     assert own in seen
-    assert '"n": 1.0, "seed":  12345678901234567890' in seen
+    assert '"top_p": 1.0, "seed":  12345678901234567890' in seen
     assert json.loads(seen)["model"] == "gpt-4o-mini"
     assert "x-prompt-variables" not in {name.lower() for name, _ in gateway.seen()[-1]["headers"]}
 

@@ -47,7 +47,7 @@ timeouts: {{drain: 10}}
 """
 
 SCENARIO = """\
-latency: {first_token_ms: 0, event_ms: 0}
+default: {first_token_ms: 0, gap_ms: 0, tokens: 10}
 """
 
 
@@ -96,13 +96,15 @@ class Gateway:
 
     def ready(self) -> dict[str, Any]:
         try:
-            return self.call("/readyz")
+            status: dict[str, Any] = self.call("/readyz")
+            return status
         except urllib.error.HTTPError as error:
             answer: dict[str, Any] = json.loads(error.read())
             return answer
 
     def worker_pids(self) -> list[int]:
-        return [worker["pid"] for worker in self.ready()["workers"].values()]
+        children = self.ready()["children"]
+        return [child["pid"] for name, child in children.items() if name.startswith("worker-")]
 
     def call(self, path: str, body: object = None, *, port: int | None = None, method: str = "") -> Any:
         """One request to the admin API (or to another port), JSON in and out."""
