@@ -42,7 +42,7 @@ def _split_utf8(request: Request, reply: Reply) -> Steps:
     for start, end in pairwise(cuts):
         yield whole[start:end]
         yield PAUSE
-    yield End.KEEP if request.keep_alive else End.CLOSE
+    yield request.end
 
 
 def _line_ends(line_end: bytes, request: Request, reply: Reply) -> Steps:
@@ -113,13 +113,12 @@ def _raw(top: bytes, request: Request, reply: Reply) -> Steps:
 
 
 def _wrong_length(change: int, request: Request, reply: Reply) -> Steps:
+    """A content-length that is `change` bytes off; where the body is too short, the connection ends."""
     body = b"".join(reply.pieces)
     yield reply.first
     yield head(request, reply, length=len(body) + change) + body
-    if change > 0:
-        yield PAUSE
-        yield End.CLOSE
-    yield End.KEEP
+    yield PAUSE
+    yield End.CLOSE if change > 0 else request.end
 
 
 def _chunks(first: bytes, request: Request, reply: Reply) -> Steps:
@@ -127,7 +126,7 @@ def _chunks(first: bytes, request: Request, reply: Reply) -> Steps:
     yield reply.first
     yield head(request, reply, chunked=True) + first
     yield b"".join(map(chunk, reply.pieces)) + LAST_CHUNK
-    yield End.KEEP if request.keep_alive else End.CLOSE
+    yield request.end
 
 
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"

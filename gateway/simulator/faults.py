@@ -98,7 +98,7 @@ def _huge_body(request: Request, reply: Reply) -> Steps:
     yield head(request, replace(reply, content_type=b"application/json"), length=HUGE + 2) + b'"'
     yield from repeat(block, HUGE // len(block))
     yield b'"'
-    yield End.KEEP if request.keep_alive else End.CLOSE
+    yield request.end
 
 
 def _gzip(request: Request, reply: Reply) -> Steps:
@@ -127,18 +127,18 @@ def _dribble(request: Request, reply: Reply) -> Steps:
         yield top[at : at + 1]
         yield 0.001
     yield b"".join(pieces)
-    yield End.KEEP if request.keep_alive else End.CLOSE
+    yield request.end
 
 
 def _bytewise(request: Request, reply: Reply) -> Steps:
-    """Every byte of the first 2,000 of head and body in a write of its own, then the rest."""
+    """Every byte of the first 500 of head and body in a write of its own, then the rest."""
     top, pieces = framed(request, reply)
     whole = top + b"".join(pieces)
-    for at in range(min(len(whole), 2000)):
+    for at in range(min(len(whole), 500)):
         yield whole[at : at + 1]
         yield 0.001
-    yield whole[2000:]
-    yield End.KEEP if request.keep_alive else End.CLOSE
+    yield whole[500:]
+    yield request.end
 
 
 def _no_keepalive(request: Request, reply: Reply) -> Steps:
@@ -160,11 +160,12 @@ def _stale_on_reuse(request: Request, reply: Reply) -> Steps:
         yield End.CLOSE
 
 
-def _extra_bytes(request: Request, reply: Reply) -> Steps:
-    """A complete reply, and then bytes that nobody asked for."""
+def _extra_bytes(pause: float, request: Request, reply: Reply) -> Steps:
+    """A complete reply, and then bytes that nobody asked for: at once, or when the connection is idle."""
     yield from _until_end(request, reply)
+    yield pause
     yield b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"
-    yield End.KEEP
+    yield request.end
 
 
 def _until_end(request: Request, reply: Reply) -> Steps:
@@ -193,7 +194,7 @@ def _trailers(request: Request, reply: Reply) -> Steps:
     yield head(request, reply, chunked=True)
     yield b"".join(map(chunk, reply.pieces))
     yield LAST_CHUNK[:3] + b"x-trailer: 1\r\nx-request-id: forged\r\n\r\n"
-    yield End.KEEP if request.keep_alive else End.CLOSE
+    yield request.end
 
 
 def _pings(request: Request, reply: Reply) -> Steps:
@@ -204,7 +205,7 @@ def _pings(request: Request, reply: Reply) -> Steps:
 def _no_content(request: Request, reply: Reply) -> Steps:
     yield reply.first
     yield head(request, replace(reply, status=204))
-    yield End.KEEP if request.keep_alive else End.CLOSE
+    yield request.end
 
 
 _ENDS = {"reset": End.RESET, "close": End.CLOSE, "stall": End.STALL}
@@ -227,7 +228,8 @@ FAULTS: dict[str, Fault] = {
     "no_keepalive": _no_keepalive,
     "close_after": _close_after,
     "stale_on_reuse": _stale_on_reuse,
-    "extra_bytes": _extra_bytes,
+    "extra_bytes": partial(_extra_bytes, 0.0),
+    "late_bytes": partial(_extra_bytes, PAUSE),
     "http10": partial(_until_close, b"1.0"),
     "until_close": partial(_until_close, b"1.1"),
     "informational_100": partial(_informational, b"HTTP/1.1 100 Continue\r\n\r\n"),

@@ -88,7 +88,7 @@ class Journal:
 
 
 def shown(request: Request) -> dict[str, Any]:
-    """Show a request as JSON can hold it: bytes in base64, headers in latin-1 as HTTP has them."""
+    """Show a request as JSON can hold it: the body in base64, headers in latin-1 as HTTP has them."""
     return {
         "id": f"sim-{request.number}",
         "at": request.at,
@@ -99,5 +99,5 @@ def shown(request: Request) -> dict[str, Any]:
         "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers],
         "nth_on_connection": request.nth,
         "body_size": request.size,
-        "body_base64": base64.b64encode(request.body).decode(),
+        "body": base64.b64encode(request.body).decode(),
     }

@@ -77,11 +77,11 @@ class Provider:
                 return json_reply(self.journal.stats())
             case b"GET", b"requests":
                 last = _LAST.search(query)
-                return json_reply(self.journal.last(int(last[1]) if last else 10))
+                return json_reply({"requests": self.journal.last(int(last[1]) if last else 10)})
             case b"GET", b"scenario":
                 return json_reply(self.cast.scenario.model_dump())
             case b"GET", b"faults":
-                return json_reply(sorted(FAULTS))
+                return json_reply({"faults": sorted(FAULTS)})
             case b"POST", b"scenario":
                 return self._change_scenario(request.body)
             case b"POST", b"reset":

@@ -65,6 +65,11 @@ class Request(msgspec.Struct):
     at: float = 0.0  # when it was complete, Unix time
     outcome: str = "open"  # then completed, reset (by a fault) or cancelled (by the client)
 
+    @property
+    def end(self) -> End:
+        """How a complete reply ends."""
+        return End.KEEP if self.keep_alive else End.CLOSE
+
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, by its lower-case name."""
         return next((value for key, value in self.headers if key.lower() == name), None)
@@ -107,7 +112,6 @@ def head(
     *,
     length: int | None = None,
     chunked: bool = False,
-    close: bool = False,
     version: bytes = b"1.1",
 ) -> bytes:
     """Return status line and headers; without length and chunked the body ends with the connection."""
@@ -121,7 +125,7 @@ def head(
         lines.append(b"transfer-encoding: chunked\r\n")
     elif length is not None:
         lines.append(b"content-length: %d\r\n" % length)
-    if close:
+    if not request.keep_alive:
         lines.append(b"connection: close\r\n")
     lines.append(b"\r\n")
     return b"".join(lines)
@@ -142,7 +146,7 @@ def normal(request: Request, reply: Reply) -> Steps:
     else:
         yield top
         yield from paced(pieces, reply.gap)
-    yield End.KEEP if request.keep_alive else End.CLOSE
+    yield request.end
 
 
 def framed(request: Request, reply: Reply) -> tuple[bytes, list[bytes]]:
@@ -150,14 +154,13 @@ def framed(request: Request, reply: Reply) -> tuple[bytes, list[bytes]]:
 
     HTTP/1.0 knows no chunks and gets events as one body with a length; HEAD gets no body.
     """
-    close = not request.keep_alive
     if reply.streamed and request.version != b"1.0":
-        top = head(request, reply, chunked=True, close=close)
+        top = head(request, reply, chunked=True)
         pieces = [chunk(piece) for piece in reply.pieces]
         pieces[-1] += LAST_CHUNK
     else:
         body = b"".join(reply.pieces)
-        top = head(request, reply, length=len(body), close=close)
+        top = head(request, reply, length=len(body))
         pieces = [body]
     return top, [b""] if request.method == b"HEAD" else pieces
 

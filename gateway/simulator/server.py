@@ -197,9 +197,7 @@ class Connection(asyncio.Protocol):
         if self._steps is None and not self._waiting:
             request = Request(0, b"", b"", b"1.1", (), {}, False, 0)
             reply = error_reply(400, f"not HTTP: {why}", code="malformed_request")
-            self._transport.write(
-                head(request, reply, length=len(reply.pieces[0]), close=True) + reply.pieces[0]
-            )
+            self._transport.write(head(request, reply, length=len(reply.pieces[0])) + reply.pieces[0])
         self._ending = True
         self._uploading = False
         self._transport.close()

@@ -1,13 +1,18 @@
-"""A simulated provider on a free port, closed at the test's end."""
+"""A simulated provider on a free port, closed at the test's end; on uvloop, as it is served."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import uvloop
 
 from gateway.simulator import Simulator, load_scenario, start_simulator
 
 Start = Callable[..., Awaitable[Simulator]]
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
