@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.prompt import Content, Input, Message, Model, Part, Version, digest
 from gateway.errors import InvalidValue
 
+LAW = settings(max_examples=80, deadline=None, derandomize=True)
 HELLO = Message("system", (Part("system", "Hello"),))
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -59,6 +60,7 @@ def reversed_keys(value: Any) -> Any:
     return [reversed_keys(item) for item in value] if isinstance(value, list) else value
 
 
+@LAW
 @given(contents())
 def test_it_does_not_depend_on_order_of_keys_inputs_or_locks(content: Content) -> None:
     shuffled = msgspec.convert(reversed_keys(json.loads(msgspec.json.encode(content))), Content)
@@ -70,6 +72,7 @@ def test_it_does_not_depend_on_order_of_keys_inputs_or_locks(content: Content) -
     assert digest(shuffled) == digest(content)
 
 
+@LAW
 @given(contents())
 def test_it_survives_the_store(content: Content) -> None:
     stored = msgspec.json.decode(msgspec.json.encode(content), type=Content)
@@ -77,6 +80,7 @@ def test_it_survives_the_store(content: Content) -> None:
     assert digest(stored) == digest(content)
 
 
+@LAW
 @given(contents(), contents())
 def test_it_tells_contents_apart(one: Content, other: Content) -> None:
     # Equal as Python values, but 1 == 1.0 == True: only the first two are one number in JSON.

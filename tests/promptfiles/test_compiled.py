@@ -4,7 +4,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.prompt import Content, Input, Message, Part
@@ -12,6 +12,7 @@ from gateway.errors import InvalidVariables, TemplateError
 from gateway.promptfiles.compiled import RenderedMessage, compile_prompt
 from gateway.promptfiles.prompty import parse
 
+LAW = settings(max_examples=80, deadline=None, derandomize=True)
 QUICKSTART = Path(__file__).resolve().parents[2] / "config" / "prompts" / "support-agent.prompty"
 
 SYSTEM = Message("system", (Part("system", "Be kind.\n"), Part("output_format", "Be short.")))
@@ -83,6 +84,7 @@ HOSTILE = st.text() | st.sampled_from(
 )
 
 
+@LAW
 @given(HOSTILE)
 def test_no_value_splits_a_message(value: str) -> None:
     question = Input("question", "string", required=True)

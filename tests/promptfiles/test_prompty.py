@@ -5,13 +5,14 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.prompt import Content, Input, Message, Metadata, Model, Part, digest
 from gateway.errors import PromptFileError
 from gateway.promptfiles.prompty import MAX_BYTES, PromptFile, parse, write
 
+LAW = settings(max_examples=50, deadline=None, derandomize=True)
 FULL = """\
 ---
 name: support-answer
@@ -284,6 +285,7 @@ def as_yaml(value: Any) -> str:
     return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
 
 
+@LAW
 @given(files())
 def test_what_is_written_is_read_as_the_same(text: str) -> None:
     try:
@@ -297,6 +299,7 @@ def test_what_is_written_is_read_as_the_same(text: str) -> None:
     assert write(again) == written
 
 
+@LAW
 @given(st.text(st.sampled_from(list("-: \n{}[]#%\"'&*!|>system:user part${}envnamea1,\t\\"))) | st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     for candidate in (text, f"---\nname: a\n{text}\n---\nHi", f"---\nname: a\n---\n{text}"):

@@ -5,12 +5,13 @@
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidVariables, TemplateError
 from gateway.promptfiles.template import MAX_SOURCE, Template, compile_template
 
+LAW = settings(max_examples=80, deadline=None, derandomize=True)
 NAMES = frozenset({"x", "xs", "flag"})
 
 
@@ -76,11 +77,13 @@ ATTACKS = [
 ]
 
 
+@LAW
 @given(st.text() | st.sampled_from(ATTACKS))
 def test_a_value_is_data(value: str) -> None:
     assert compiled("<{{ x }}>{{ x }}").render({"x": value}, still) == f"<{value}>{value}"
 
 
+@LAW
 @given(st.lists(st.text() | st.sampled_from(ATTACKS), max_size=5))
 def test_values_in_lists_are_data(values: list[str]) -> None:
     rendered = compiled("{% for i in xs %}<{{ i }}>{% endfor %}").render({"xs": values}, still)
