@@ -6,7 +6,8 @@ output    values as tables, for people; `--json` prints the values themselves
 prompts   push · versions · live · deploy · gate
 rollout   start · status, and a command for each event of the rollout's transition table
 audit     list · verify
-local     serve · config check · override: what concerns this machine
+local     serve · config check · config reference · override: what concerns this machine
+reference docs/configuration.md, written from the settings
 
 Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store or admin API unavailable.
 """

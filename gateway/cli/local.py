@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gateway import supervisor
 from gateway.cli import output
+from gateway.cli.reference import reference
 from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, exit_on_error, print_value
 from gateway.domain.names import check_name
 from gateway.errors import ConfigError, InvalidValue
@@ -56,6 +57,12 @@ def check(
             "admin": f"{settings.admin.host}:{settings.admin.port}",
         }
         print_value(facts, lambda _: Text(f"{file}: valid"), as_json)
+
+
+@config_app.command("reference", epilog="Example: prompt-canary config reference > docs/configuration.md")
+def print_reference() -> None:
+    """Print docs/configuration.md: every field, its default and what is allowed."""
+    typer.echo(reference(), nl=False)
 
 
 def override(
