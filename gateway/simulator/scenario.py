@@ -27,7 +27,8 @@ class Behaviour(Section):
     first_token_ms: Milliseconds = 20.0
     """Median time to the first token."""
     gap_ms: Milliseconds = 5.0
-    """Median time between tokens; whole answers take first token plus all gaps. 0: all at once."""
+    """Median time between tokens; whole answers take first token plus all gaps. 0: all in one write.
+    The clock counts whole milliseconds."""
     jitter: Annotated[float, Field(ge=0, le=2)] = 0.1
     """Standard deviation of the logarithm of both times, drawn once for each request."""
     tokens: Annotated[int, Field(ge=1, le=100_000)] = 40

@@ -122,7 +122,7 @@ async def test_times_are_kept(start: Start) -> None:
     for stream in (False, True):
         begun = clock()
         await ask(port, CHAT, chat(stream=stream))
-        assert 0.28 <= clock() - begun
+        assert clock() - begun >= 0.28
     begun = clock()
     await ask(port, CHAT, chat(stream=True), x_sim_first_token_ms="0", x_sim_gap_ms="1")
     assert clock() - begun < 0.28
