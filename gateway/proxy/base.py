@@ -72,7 +72,10 @@ class Link(Protocol):
         """Write the response's head. Framing and `connection` are the edge's: `length` in bytes, or None
         for chunked (to HTTP/1.0: until close). HEAD, 204 and 304 never get a body."""
 
-    def send(self, data: bytes) -> None: ...
+    def send(self, data: bytes) -> None:
+        """More of the body; like the head it goes out with `flush`, `end` or `abort`."""
+
+    def flush(self) -> None: ...
 
     def end(self) -> None:
         """The answer is complete; the connection is kept if it can be."""
@@ -110,6 +113,9 @@ class Receiver(Protocol):
     def response_head(self, head: ResponseHead) -> None: ...
 
     def response_data(self, data: bytes) -> None: ...
+
+    def response_flush(self) -> None:
+        """All that one read brought has been told, and the answer goes on."""
 
     def response_end(self) -> None: ...
 

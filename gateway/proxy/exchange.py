@@ -74,6 +74,9 @@ class Exchange:
     def response_data(self, data: bytes) -> None:
         self.link.send(data)
 
+    def response_flush(self) -> None:
+        self.link.flush()
+
     def response_end(self) -> None:
         self.finish()
         self.link.end()

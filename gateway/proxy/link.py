@@ -37,9 +37,10 @@ class Wire(Protocol):
 
 
 class ClientLink:
-    """Implements `base.Link`."""
+    """Implements `base.Link`. What is written waits in `_out` until `flush` or the end: one system call for
+    what one read of the provider's answer brought."""
 
-    __slots__ = ("_bodiless", "_chunked", "_close", "_left", "_legacy", "_wire", "started")
+    __slots__ = ("_bodiless", "_chunked", "_close", "_left", "_legacy", "_out", "_wire", "started")
 
     def __init__(self, wire: Wire, method: bytes, version: str) -> None:
         self._wire: Wire | None = wire  # None once nothing more can be written
@@ -48,6 +49,7 @@ class ClientLink:
         self._chunked = False
         self._close = False
         self._left: int | None = None  # bytes of the announced length still to come
+        self._out: list[bytes] = []
         self.started = False
 
     @property
@@ -82,7 +84,7 @@ class ClientLink:
         if block.count(b"\n") != breaks or block.count(b"\r") != breaks or b"\0" in block:
             raise ValueError("a response header holds CR, LF or NUL")
         self.started = True
-        wire.write(block + b"\r\n\r\n")
+        self._out.append(block + b"\r\n\r\n")
 
     def _frame(self, status: int, length: int | None) -> bytes:
         if status in NO_BODY:
@@ -103,16 +105,29 @@ class ClientLink:
             return
         if self._chunked:
             if len(data) <= JOIN_BYTES:
-                wire.write(b"%x\r\n%b\r\n" % (len(data), data))
+                self._out.append(b"%x\r\n%b\r\n" % (len(data), data))
             else:
-                wire.write_pieces((b"%x\r\n" % len(data), data, b"\r\n"))
+                self._out += (b"%x\r\n" % len(data), data, b"\r\n")
             return
         if self._left is not None:
             if len(data) > self._left:
                 self.abort()
                 raise ValueError("more bytes than the announced content-length")
             self._left -= len(data)
-        wire.write(data)
+        self._out.append(data)
+
+    def flush(self) -> None:
+        """See `base.Link`."""
+        out, wire = self._out, self._wire
+        if not out or wire is None:
+            return
+        self._out = []
+        if len(out) == 1:
+            wire.write(out[0])
+        elif sum(map(len, out)) <= JOIN_BYTES:
+            wire.write(b"".join(out))
+        else:
+            wire.write_pieces(out)
 
     def end(self) -> None:
         """See `base.Link`. An answer shorter than announced is cut instead: it must not look whole."""
@@ -123,7 +138,8 @@ class ClientLink:
             self.abort()
             return
         if self._chunked:
-            wire.write(b"0\r\n\r\n")
+            self._out.append(b"0\r\n\r\n")
+        self.flush()
         self._wire = None
         wire.answered(self._close)
 
@@ -131,6 +147,7 @@ class ClientLink:
         wire = self._wire
         if wire is None:
             return
+        self.flush()
         self._wire = None
         until_close = self.started and not self._chunked and self._left is None and not self._bodiless
         wire.cut(reset=until_close)

@@ -245,6 +245,7 @@ class Managed(Exchange):
             self._complete()
         elif self.held:
             self._send_held()
+            self.link.flush()
 
     def _send_held(self) -> None:
         for data in self.held:

@@ -111,8 +111,12 @@ class Connection(asyncio.Protocol):
             receiver.response_head(reader.head)
         if body and self.call is call:
             receiver.response_data(body)
-        if reader.complete and self.call is call:
+        if self.call is not call:
+            return
+        if reader.complete:
             self._finish(call, reader)
+        else:
+            receiver.response_flush()
 
     def eof_received(self) -> None:
         """Over TLS only a close_notify leads here: an answer that lasts to the end cannot be cut unseen."""

@@ -103,6 +103,19 @@ def test_framing_of_answers(
     assert rest == body
 
 
+def test_what_one_read_brought_goes_out_in_one_piece() -> None:
+    handler, transport = open_request(Bench())
+    handler.link.respond(200, b"OK", [], None)
+    handler.link.send(b"hel")
+    assert not transport.written
+    handler.link.flush()
+    assert transport.written.endswith(b"\r\n\r\n3\r\nhel\r\n")
+    handler.link.flush()
+    handler.link.send(b"lo")
+    handler.link.end()
+    assert transport.written.endswith(b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n")
+
+
 def test_a_large_chunk_is_not_joined_but_framed_alike() -> None:
     handler, transport = open_request(Bench())
     handler.link.respond(200, b"OK", [], None)
@@ -415,6 +428,7 @@ def test_a_client_that_stops_reading_is_cut_and_one_that_is_slow_is_not() -> Non
     handler, transport = open_request(bench)
     handler.link.respond(200, b"OK", [], 1000)
     handler.link.send(b"x" * 1000)
+    handler.link.flush()
     for stuck in (900, 800, 700):
         transport.stuck = stuck
         bench.clock.now += 119
@@ -521,6 +535,7 @@ class Echo:
 
     def body(self, chunk: bytes) -> None:
         self.link.send(chunk)
+        self.link.flush()
 
     def body_end(self) -> None:
         self.link.end()

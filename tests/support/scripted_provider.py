@@ -145,6 +145,7 @@ class Answer:
         self.ended = False
         self.error: GatewayError | None = None
         self.writable: list[bool] = []
+        self.flushes = 0
         self.over = asyncio.Event()
         self.begun = asyncio.Event()
         self.heard = asyncio.Event()  # some of the body
@@ -171,6 +172,9 @@ class Answer:
         assert not self.over.is_set()
         self.pieces.append(data)
         self.heard.set()
+
+    def response_flush(self) -> None:
+        self.flushes += 1
 
     def response_end(self) -> None:
         assert self.head is not None
