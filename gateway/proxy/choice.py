@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.domain.assignment import Arm
-from gateway.domain.pins import Ask, Reason
+from gateway.domain.pins import Ask, Assignment, Reason
 from gateway.domain.rollout import Deployment
 from gateway.errors import (
     GateNotPassed,
@@ -62,11 +62,19 @@ def choose(
     if deployment.live is None:
         raise PromptNotDeployed(f"{prompt} has no live version yet: deploy one", param="prompt")
     if deployment.rollout is None:
-        exchange.chosen(Choice(deployment.live, "stable", "live", session=None))
+        exchange.chosen(Choice(deployment.live, "stable", "live"))
         return
     session = session_of(worker, exchange, prompt, request, fields)
     ask = Ask(session, request.has_assistant_turn, worker.random() if session is None else 0.0)
-    worker.pins.assign(prompt, ask, exchange)
+
+    def chosen(assignment: Assignment, pinning: Pinning | None) -> None:
+        exchange.chosen(
+            Choice(
+                assignment.version, assignment.arm, assignment.reason, assignment.rollout, session, pinning
+            )
+        )
+
+    worker.pins.assign(prompt, ask, chosen)
 
 
 def unknown(worker: Worker, prompt: str) -> PromptNotFound | SnapshotMissing:

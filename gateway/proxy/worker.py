@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gateway.domain.pins import PinRules, View
 from gateway.domain.request_id import RequestId, sign
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
 from gateway.proxy.base import Handler, Head, Link
@@ -21,6 +22,7 @@ from gateway.proxy.edge import Edge
 from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.hotkeys import HotKeys
 from gateway.proxy.managed import Managed
+from gateway.proxy.pins import PinBoard
 from gateway.proxy.snapshots import Snapshots, Versions
 from gateway.proxy.upstream import Pool, tls_context
 from gateway.settings import Settings
@@ -51,6 +53,15 @@ class Worker:
         self.session_headers = tuple(name.lower().encode() for name in settings.sessions.headers)
         self.versions = Versions(store, settings.limits.prompt_cache)
         self.snapshots = Snapshots(store, self.versions, clock=self.clock)
+        self.pins = PinBoard(
+            store,
+            self,
+            PinRules(
+                settings.sessions.pin_ttl, settings.sessions.pin_max_age, settings.sessions.protect_running
+            ),
+            size=settings.sessions.cache,
+            patience=settings.sessions.lookup_timeout,
+        )
         self.asks_usage = True
         self.sessionless: dict[str, int] = {}  # requests that were assigned one by one, by cause
         upstream = settings.upstream
@@ -107,13 +118,30 @@ class Worker:
             RequestId(choice.rollout, choice.version, choice.arm, session, now, os.urandom(4)), self.keys[0]
         ).encode()
 
+    def view(self, prompt: str) -> View:
+        """What is known of a prompt that has a live version, now."""
+        deployment = self.snapshots.deployments[prompt]
+        now = self.clock()
+        assert deployment.live is not None
+        return View(
+            deployment.live,
+            deployment.rollout,
+            self.snapshots.store_time(now),
+            self.snapshots.staleness(now),
+        )
+
+    def store_now(self) -> float:
+        return self.snapshots.store_time(self.clock())
+
     # --- its life
 
     async def start(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         await self._first_view()
         self._server = await loop.create_server(self.edge.protocol_factory, sock=sock)
-        self._tasks = [loop.create_task(self.snapshots.run()), loop.create_task(self._sweep())]
+        self._tasks += [
+            loop.create_task(work) for work in (self.snapshots.run(), self.pins.run(), self._sweep())
+        ]
 
     async def _first_view(self) -> None:
         """The store's view; if it does not answer, the one kept on disk, which serves baselines only."""
@@ -196,6 +224,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upstream.close()
+        await self.pins.close()
         await self.store.close()
 
 

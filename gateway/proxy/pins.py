@@ -1,0 +1,256 @@
+"""A worker's pins: the protocol of `domain.pins` on a real store.
+
+    assign ── decided at once ─────────────────────────▶ chosen
+       └───── look-up (50 ms, a breaker in the store) ──▶ chosen
+    a new pin is written while the model is working, and `Pinning` is settled before the answer's last byte
+
+Pins that are in use are refreshed in batches. A cached pin that is evicted is looked up again, so the size of
+the cache changes what a request costs and never what it is answered with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from gateway.domain.pins import (
+    Ask,
+    Assignment,
+    Found,
+    Kept,
+    LookUp,
+    Pin,
+    PinRules,
+    View,
+    decide,
+    decode_pin,
+    encode_pin,
+    learn,
+    refresh_ttl,
+    refreshed,
+    resolve,
+    settle,
+    usable,
+)
+from gateway.errors import GatewayError
+from gateway.storage import keys
+from gateway.storage.base import Keys
+
+logger = logging.getLogger(__name__)
+
+REFRESH_EVERY = 5.0  # s
+REFRESH_BATCH = 5000  # keys in one call
+
+Chosen = Callable[[Assignment, "Pinning | None"], None]
+
+
+class Views(Protocol):
+    """What the board asks of the worker's snapshot."""
+
+    def view(self, prompt: str) -> View: ...
+
+    def store_now(self) -> float: ...
+
+
+@dataclass(slots=True)
+class PinCounts:
+    """Totals since the start."""
+
+    lookups: int = 0
+    failed_lookups: int = 0
+    writes: int = 0
+    failed_writes: int = 0
+    lost: int = 0  # another worker's pin stood already, with another arm
+    evicted: int = 0
+
+
+class Pinning:
+    """A pin that is being written. Nothing is written before `start`."""
+
+    __slots__ = ("_board", "_done", "assignment", "session", "settled")
+
+    def __init__(self, board: PinBoard, session: bytes, assignment: Assignment) -> None:
+        self._board = board
+        self._done: Callable[[], None] | None = None
+        self.session = session
+        self.assignment = assignment  # final once `settled`
+        self.settled = False
+
+    def start(self, done: Callable[[], None]) -> None:
+        """Write; `done` is called once it is known what stands, or that it cannot be known in time."""
+        self._done = done
+        self._board.write(self)
+
+    def settle(self, winner: Pin | Literal["failed"]) -> None:
+        if self.settled:
+            return
+        self.settled = True
+        self.assignment = settle(self.assignment, winner)
+        if self._done is not None:
+            self._done()
+
+
+class PinBoard:
+    """`patience` bounds, in seconds, how long an answer's end waits for its pin."""
+
+    def __init__(self, store: Keys, views: Views, rules: PinRules, *, size: int, patience: float) -> None:
+        self.counts = PinCounts()
+        self._store = store
+        self._views = views
+        self._rules = rules
+        self._size = size
+        self._patience = patience
+        self._kept: OrderedDict[bytes, tuple[str, Kept]] = OrderedDict()  # by session: rollout, pin
+        self._asking: dict[bytes, list[tuple[str, Ask, Chosen]]] = {}
+        self._refresh: dict[bytes, tuple[str, float]] = {}  # by session: rollout, time to live
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def assign(self, prompt: str, ask: Ask, chosen: Chosen) -> None:
+        """Calls `chosen`, now or after a look-up."""
+        view = self._views.view(prompt)
+        cached = None
+        session, rollout = ask.session, view.rollout
+        if session is not None and rollout is not None:
+            kept = self._cached(session, rollout.id)
+            if kept is not None and usable(kept, view.now):
+                cached = kept.pin
+                self._keep_alive(session, rollout.id, kept, view.now)
+        result = decide(view, ask, cached, self._rules)
+        if isinstance(result, LookUp):
+            self._look_up(prompt, ask, chosen)
+        else:
+            self._give(result, session, chosen)
+
+    def _give(self, assignment: Assignment, session: bytes | None, chosen: Chosen) -> None:
+        if not assignment.write or session is None:
+            chosen(assignment, None)
+            return
+        chosen(assignment, Pinning(self, session, assignment))
+
+    # --- the cache
+
+    def _cached(self, session: bytes, rollout: str) -> Kept | None:
+        entry = self._kept.get(session)
+        if entry is None or entry[0] != rollout:
+            return None
+        self._kept.move_to_end(session)
+        return entry[1]
+
+    def _keep(self, session: bytes, rollout: str, kept: Kept) -> None:
+        self._kept[session] = (rollout, kept)
+        self._kept.move_to_end(session)
+        if len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+            self.counts.evicted += 1
+
+    def _learn(self, session: bytes, rollout: str, pin: Pin, asked_at: float) -> None:
+        entry = self._kept.get(session)
+        before = entry[1] if entry is not None and entry[0] == rollout else None
+        self._keep(session, rollout, learn(before, pin, asked_at, self._rules))
+
+    # --- look-ups
+
+    def _look_up(self, prompt: str, ask: Ask, chosen: Chosen) -> None:
+        """One call for all requests of a session that wait for it."""
+        session, rollout = ask.session, self._views.view(prompt).rollout
+        assert session is not None and rollout is not None
+        waiting = self._asking.get(session)
+        if waiting is not None:
+            waiting.append((prompt, ask, chosen))
+            return
+        self._asking[session] = [(prompt, ask, chosen)]
+        self._spawn(self._ask_store(session, rollout.id))
+
+    async def _ask_store(self, session: bytes, rollout: str) -> None:
+        found: Found = None
+        self.counts.lookups += 1
+        asked_at = self._views.store_now()
+        try:
+            value = await self._store.get_key(keys.pin(rollout, session.hex()))
+            if value is not None:
+                found = decode_pin(value)
+        except GatewayError:
+            self.counts.failed_lookups += 1
+            found = "failed"
+        if isinstance(found, Pin):
+            self._learn(session, rollout, found, asked_at)
+        for prompt, ask, chosen in self._asking.pop(session):
+            result = resolve(self._views.view(prompt), ask, rollout, found, self._rules)
+            if isinstance(result, LookUp):
+                self._look_up(prompt, ask, chosen)
+            else:
+                self._give(result, session, chosen)
+
+    # --- writes
+
+    def write(self, pinning: Pinning) -> None:
+        asyncio.get_running_loop().call_later(self._patience, pinning.settle, "failed")
+        self._spawn(self._write(pinning))
+
+    async def _write(self, pinning: Pinning) -> None:
+        """Goes on beyond the patience: what stands in the end is worth knowing."""
+        assignment, session = pinning.assignment, pinning.session
+        pin, rollout = assignment.pin, assignment.rollout
+        assert pin is not None
+        self.counts.writes += 1
+        asked_at = self._views.store_now()
+        ttl = min(self._rules.ttl, self._rules.max_age)
+        try:
+            key = keys.pin(rollout, session.hex())
+            winner = decode_pin(await self._store.set_if_absent(key, encode_pin(pin), ttl))
+        except GatewayError:
+            self.counts.failed_writes += 1
+            pinning.settle("failed")
+            return
+        if winner.arm != pin.arm:
+            self.counts.lost += 1
+        self._learn(session, rollout, winner, asked_at)
+        pinning.settle(winner)
+
+    # --- refreshes
+
+    def _keep_alive(self, session: bytes, rollout: str, kept: Kept, now: float) -> None:
+        ttl = refresh_ttl(kept, now, self._rules)
+        if ttl is not None:
+            self._refresh[session] = (rollout, ttl)
+
+    async def run(self) -> None:
+        """Refresh what was used, in batches, until cancelled."""
+        while True:
+            await asyncio.sleep(REFRESH_EVERY)
+            try:
+                await self.refresh()
+            except GatewayError as error:
+                logger.warning("pins were not refreshed: %s", error.message)
+
+    async def refresh(self) -> None:
+        """Raises `StoreUnavailable`; what was not sent is refreshed at its next use."""
+        due, self._refresh = list(self._refresh.items()), {}
+        for start in range(0, len(due), REFRESH_BATCH):
+            batch = due[start : start + REFRESH_BATCH]
+            sent = self._views.store_now()
+            await self._store.touch(
+                [(keys.pin(rollout, session.hex()), ttl) for session, (rollout, ttl) in batch]
+            )
+            answered = self._views.store_now()
+            for session, (rollout, _) in batch:
+                entry = self._kept.get(session)
+                if entry is not None and entry[0] == rollout:
+                    self._kept[session] = (rollout, refreshed(entry[1], sent, answered, self._rules))
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Wait for writes under way: sessions that were answered should keep their version."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=2 * self._patience)
