@@ -132,7 +132,7 @@ def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[st
             health: dict[str, object] = {"ready": True, "revision": tick.revision}
         except GatewayError as error:
             health = {"ready": False, "error": error.message}
-        children = process.status.get("children", {})
+        children = process.status.get("children")  # None until the supervisor has told
         stopping = bool(process.status.get("stopping"))
         serving = isinstance(children, dict) and all(child["ready"] for child in children.values())
         return {

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway import Gateway, make_gateway, running
+from tests.support.redis_server import RedisServer, need_redis_server
 
 
 @pytest.fixture(scope="module")
@@ -18,3 +19,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """appendonly, appendfsync always; nobody else's."""
+    need_redis_server()
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.kill()

@@ -63,7 +63,7 @@ def test_the_upstream_gets_the_rendered_version_and_then_the_clients_own_bytes(g
     )
     assert answer.status_code == 200, answer.text
     seen = base64.b64decode(gateway.seen()[-1]["body"]).decode()
-    ours = '{"role":"system","content":"You are the first greeter. Be cool.\\n"}'
+    ours = '{"role":"system","content":"You are the first greeter. Be cool."}'
     assert f"[{ours}, {own} ]".replace(" ", "") == seen[seen.index("[") : seen.index("]") + 1].replace(
         " ", ""
     )
