@@ -128,9 +128,7 @@ class Load:
         task.add_done_callback(self._tasks.discard)
 
 
-async def run(
-    port: int, *, stream: bool, connections: int, seconds: float, rate: float = 0.0
-) -> Outcome:
+async def run(port: int, *, stream: bool, connections: int, seconds: float, rate: float = 0.0) -> Outcome:
     """`rate` requests/s over all connections; 0 as fast as answers come."""
     load = Load(port, stream=stream, rate=rate)
     started = time.monotonic()
