@@ -67,12 +67,16 @@ You are a support agent. Answer in at most three sentences and ask back when uns
 
 @dataclass(slots=True)
 class Peer:
+    """`pid` is the process that serves; it has a processor of its own."""
+
     name: str
     port: int
     pid: int
 
-    def cpu(self) -> float:
-        return cpu.seconds(self.pid)
+
+def pinned(name: str, port: int, pid: int) -> Peer:
+    cpu.pin(pid, cpu.MEASURED)
+    return Peer(name, port, pid)
 
 
 def free_port() -> int:
@@ -125,7 +129,7 @@ def nginx(folder: Path, upstream: int, scheme: str) -> Iterator[Peer]:
     config.write_text(NGINX.format(folder=folder, port=port, upstream=upstream, scheme=scheme))
     with process([binary, "-c", str(config)], folder / "nginx.log") as master:
         wait_for(port)
-        yield Peer("nginx", port, cpu.children(master.pid)[0])
+        yield pinned("nginx", port, cpu.children(master.pid)[0])
 
 
 @contextlib.contextmanager
@@ -148,7 +152,7 @@ def gateway(folder: Path, upstream: int, scheme: str, *, managed: bool) -> Itera
         if managed:
             start_rollout(admin)
         children = call(admin, "/readyz")["children"]
-        yield Peer("gateway, rollout" if managed else "gateway, pass", port, children["worker-0"]["pid"])
+        yield pinned("gateway, rollout" if managed else "gateway, pass", port, children["worker-0"]["pid"])
 
 
 def wait_until_ready(admin: int) -> None:
