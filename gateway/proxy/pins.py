@@ -69,15 +69,19 @@ class PinCounts:
 
 
 class Pinning:
-    """A pin that is being written. Nothing is written before `start`."""
+    """A pin that is being written. Nothing is written before `start`.
 
-    __slots__ = ("_board", "_done", "assignment", "session", "settled")
+    `settled`: the answer may end. `assignment` may still change afterwards, from unpinned to what a late
+    write proves: of all that raced for the session, only the one whose pin stands is evidence."""
 
-    def __init__(self, board: PinBoard, session: bytes, assignment: Assignment) -> None:
+    __slots__ = ("_board", "_done", "assignment", "drawn", "session", "settled")
+
+    def __init__(self, board: PinBoard, session: bytes, drawn: Assignment) -> None:
         self._board = board
         self._done: Callable[[], None] | None = None
+        self.drawn = drawn
         self.session = session
-        self.assignment = assignment  # final once `settled`
+        self.assignment = drawn
         self.settled = False
 
     def start(self, done: Callable[[], None]) -> None:
@@ -85,11 +89,15 @@ class Pinning:
         self._done = done
         self._board.write(self)
 
+    def give_up(self) -> None:
+        if not self.settled:
+            self.settle("failed")
+
     def settle(self, winner: Pin | Literal["failed"]) -> None:
+        self.assignment = settle(self.drawn, winner)
         if self.settled:
             return
         self.settled = True
-        self.assignment = settle(self.assignment, winner)
         if self._done is not None:
             self._done()
 
@@ -153,7 +161,9 @@ class PinBoard:
     def _learn(self, session: bytes, rollout: str, pin: Pin, asked_at: float) -> None:
         entry = self._kept.get(session)
         before = entry[1] if entry is not None and entry[0] == rollout else None
-        self._keep(session, rollout, learn(before, pin, asked_at, self._rules))
+        kept = learn(before, pin, asked_at, self._rules)
+        self._keep(session, rollout, kept)
+        self._keep_alive(session, rollout, kept, asked_at)
 
     # --- look-ups
 
@@ -191,12 +201,12 @@ class PinBoard:
     # --- writes
 
     def write(self, pinning: Pinning) -> None:
-        asyncio.get_running_loop().call_later(self._patience, pinning.settle, "failed")
+        asyncio.get_running_loop().call_later(self._patience, pinning.give_up)
         self._spawn(self._write(pinning))
 
     async def _write(self, pinning: Pinning) -> None:
         """Goes on beyond the patience: what stands in the end is worth knowing."""
-        assignment, session = pinning.assignment, pinning.session
+        assignment, session = pinning.drawn, pinning.session
         pin, rollout = assignment.pin, assignment.rollout
         assert pin is not None
         self.counts.writes += 1

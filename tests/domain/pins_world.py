@@ -86,6 +86,7 @@ class Exchange:
     generation: int
     decided_at: float = 0.0
     staleness: float = 0.0
+    known: float = 0.0  # commits up to here were in the view that decided
     assignment: Assignment | None = None  # None while it is looked up
     settled: bool = True
     ended: bool = False
@@ -182,6 +183,7 @@ class World:
             return
         assert isinstance(answer, Assignment)
         exchange.assignment, exchange.decided_at, exchange.staleness = answer, self.now, view.staleness
+        exchange.known = exchange.worker.seen
         self.check_rollback(exchange)
         if answer.write:
             assert answer.pin is not None
@@ -362,8 +364,7 @@ class World:
         if assignment.arm != "canary":
             return
         ended = self.ended_at.get(assignment.rollout, float("inf"))
-        known = self.now - exchange.staleness
-        assert known <= ended, "canary although the worker knew of the end"
+        assert exchange.known < ended, "canary although the worker knew of the end"
         assert exchange.staleness <= NOBODY_AFTER
         if assignment.reason != "pin":
             assert exchange.staleness <= NO_NEW_AFTER
@@ -384,8 +385,7 @@ class World:
             assert not assignment.evidence
             return
         running = self.rollouts.get(exchange.promised_in)
-        ended = self.ended_at.get(exchange.promised_in, float("inf"))
-        if running is not None and exchange.decided_at < ended and assignment.rollout in ("", running.id):
+        if running is not None and self.is_bound(exchange, running.id):
             promised = exchange.promised
             if promised is not None:
                 assert assignment.version == promised.version, f"{promised} was promised, got {assignment}"
@@ -396,6 +396,16 @@ class World:
             standing = self.standing((assignment.rollout, session))
             if standing is not None and assignment.pin == standing:
                 self.promises[assignment.rollout, session] = standing
+
+    def is_bound(self, exchange: Exchange, running: str) -> bool:
+        """Whether the promises of rollout `running` bind this answer: until it ends, and unless the worker
+        answered from a view in which an older rollout had not yet ended."""
+        assert exchange.assignment is not None
+        if self.ended_at.get(running, float("inf")) <= exchange.decided_at:
+            return False
+        if exchange.assignment.rollout:
+            return exchange.assignment.rollout == running
+        return not any(exchange.known < at <= exchange.decided_at for at in self.ended_at.values())
 
     def check_running(self, exchange: Exchange, rollout: Rollout) -> None:
         """Conversations that had begun before the rollout stay stable."""
