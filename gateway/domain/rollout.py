@@ -137,7 +137,7 @@ class Deployment(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def state_of(deployment: Deployment, version: int) -> State:
-    """What a version is now (DESIGN 1); versions without a gate record are pending."""
+    """What a version is now; versions without a gate record are pending."""
     rollout = deployment.rollout
     if version == deployment.live:
         return "live"
