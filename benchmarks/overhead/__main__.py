@@ -21,8 +21,7 @@ from benchmarks.overhead import cpu, load, peers
 from benchmarks.overhead.certificate import make_certificate
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
-CONNECTIONS = 16
-STREAMS = 64
+CONNECTIONS = STREAMS = 64
 TARGET_REQUEST, TARGET_EVENT = 3.0, 2.0  # times nginx
 
 

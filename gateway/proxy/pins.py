@@ -42,6 +42,7 @@ from gateway.storage.base import Keys
 
 logger = logging.getLogger(__name__)
 
+WRITE_EVERY = 0.01  # s; new pins are written together, for a transaction costs more than what it holds
 REFRESH_EVERY = 5.0  # s
 REFRESH_BATCH = 5000  # keys in one call
 
@@ -103,7 +104,7 @@ class Pinning:
 
 
 class PinBoard:
-    """`patience` bounds, in seconds, how long an answer's end waits for its pin."""
+    """`patience` bounds, in seconds, how long an answer's end waits for its pin once that is being written."""
 
     def __init__(self, store: Keys, views: Views, rules: PinRules, *, size: int, patience: float) -> None:
         self.counts = PinCounts()
@@ -114,6 +115,7 @@ class PinBoard:
         self._patience = patience
         self._kept: OrderedDict[bytes, tuple[str, Kept]] = OrderedDict()  # by session: rollout, pin
         self._asking: dict[bytes, list[tuple[str, Ask, Chosen]]] = {}
+        self._new: list[Pinning] = []  # to be written with the next batch
         self._refresh: dict[bytes, tuple[str, float]] = {}  # by session: rollout, time to live
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -201,8 +203,18 @@ class PinBoard:
     # --- writes
 
     def write(self, pinning: Pinning) -> None:
-        asyncio.get_running_loop().call_later(self._patience, pinning.give_up)
-        self._spawn(self._write(pinning))
+        """With the next batch: its first waits longest, and a model takes longer than that."""
+        self._new.append(pinning)
+        if len(self._new) == 1:
+            asyncio.get_running_loop().call_later(WRITE_EVERY, self._write_new)
+
+    def _write_new(self) -> None:
+        batch, self._new = self._new, []
+        if not batch:  # `close` was faster
+            return
+        for pinning in batch:
+            self._spawn(self._write(pinning))
+        asyncio.get_running_loop().call_later(self._patience, _give_up, batch)
 
     async def _write(self, pinning: Pinning) -> None:
         """Goes on beyond the patience: what stands in the end is worth knowing."""
@@ -262,5 +274,11 @@ class PinBoard:
 
     async def close(self) -> None:
         """Wait for writes under way: sessions that were answered should keep their version."""
+        self._write_new()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2 * self._patience)
+
+
+def _give_up(batch: list[Pinning]) -> None:
+    for pinning in batch:
+        pinning.give_up()
