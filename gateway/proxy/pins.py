@@ -104,7 +104,7 @@ class Pinning:
 
 
 class PinBoard:
-    """`patience` bounds, in seconds, how long an answer's end waits for its pin once that is being written."""
+    """`patience` bounds, in seconds, how long an answer's end waits for a pin that is being written."""
 
     def __init__(self, store: Keys, views: Views, rules: PinRules, *, size: int, patience: float) -> None:
         self.counts = PinCounts()
