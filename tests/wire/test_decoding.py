@@ -21,8 +21,8 @@ def raw_deflate(data: bytes) -> bytes:
     [
         (None, TEXT),
         (b"identity", TEXT),
-        (b" GZIP ", gzip.compress(TEXT)),
-        (b"x-gzip", gzip.compress(TEXT[:70]) + gzip.compress(TEXT[70:])),
+        (b" GZIP ", gzip.compress(TEXT, mtime=0)),
+        (b"x-gzip", gzip.compress(TEXT[:70], mtime=0) + gzip.compress(TEXT[70:], mtime=0)),
         (b"deflate", zlib.compress(TEXT)),
         (b"deflate", raw_deflate(TEXT)),
     ],
