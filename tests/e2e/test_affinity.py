@@ -18,8 +18,9 @@ NEW_SESSIONS = 20_000
 
 @pytest.fixture
 def rollout(folder: Path) -> Iterator[Gateway]:
-    """Version 2 at weight 0.10, in effect."""
-    with running(make_gateway(folder)) as gateway:
+    """Version 2 at weight 0.10, in effect. Beside other tests the machine itself may stand still for longer
+    than the usual limit of a look-up, beyond which a session is served by its hash."""
+    with running(make_gateway(folder, extra="sessions: {lookup_timeout: 2}")) as gateway:
         gateway.start_rollout(gateway.push("second"), 0.10)
         time.sleep(1.6)  # one second ahead, and half a second until every worker knows
         yield gateway
