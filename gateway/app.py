@@ -6,6 +6,7 @@ supervisor is gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -13,7 +14,7 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import orjson
 import uvloop
@@ -21,40 +22,57 @@ from aiohttp import web
 
 from gateway.control.registry import Registry
 from gateway.control.seed import seed
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, PromptError
 from gateway.proxy.worker import Worker, build_worker
 from gateway.settings import Settings, SqliteSettings
 from gateway.simulator.server import read_scenario, start_simulator
 from gateway.storage.base import Store
 from gateway.storage.create import create_store
 from gateway.storage.limits import Limits
-from gateway.web.admin import build_admin
+from gateway.web.admin import build_admin, healthz, readyz
 
 logger = logging.getLogger(__name__)
 
-CONFIG_EXIT = 2  # the supervisor gives up instead of starting this process again
+REFUSED_EXIT = 2
+SPREAD = 0.5  # s in which a change reaches every worker
+OPEN_AGAIN = 1.0  # s between looks at a store that is not there
+ADMIN_GRACE = 3.0  # s that admin requests in flight have at the end
 
 
 class Process:
     """A child of the supervisor: its settings, its listening socket, and how it is told to stop."""
 
-    def __init__(self, settings: Settings, slot: int, sock: socket.socket | None, reports: int) -> None:
+    def __init__(self, settings: Settings, slot: int, sock: socket.socket, reports: int) -> None:
         self.settings = settings
         self.slot = slot
         self.sock = sock
         self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()  # told twice: cut what is in flight
         self.status: dict[str, object] = {}
+        self.seeded = False  # the configuration's prompts have reached the workers
         self._reports = reports
         self._lifeline: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop.set)
+            loop.add_signal_handler(number, self._signalled)
         self._lifeline = loop.create_task(self._listen())
 
+    def _signalled(self) -> None:
+        if self.stop.is_set():
+            self.hurry.set()
+        self.stop.set()
+
     def ready(self) -> None:
-        os.write(self._reports, orjson.dumps({"ready": True}) + b"\n")
+        self._report({"ready": True})
+
+    def refuse(self, why: str) -> None:
+        self._report({"refused": why})
+
+    def _report(self, message: dict[str, object]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the supervisor is gone, as the lifeline will tell
+            os.write(self._reports, orjson.dumps(message) + b"\n")
 
     async def _listen(self) -> None:
         """Status lines of the supervisor; the stream's end is its death."""
@@ -83,7 +101,6 @@ def make_store(settings: Settings) -> Store:
 
 async def run_worker(process: Process) -> None:
     """Data plane. A store that is down at the start does not keep it from serving baselines."""
-    assert process.sock is not None
     worker: Worker = build_worker(
         process.settings, make_store(process.settings), slot=process.slot, random=random.SystemRandom().random
     )
@@ -91,41 +108,91 @@ async def run_worker(process: Process) -> None:
     gc.collect()
     gc.freeze()
     process.ready()
-    await process.stop.wait()
-    await worker.drain(process.settings.timeouts.drain)
+    await worker.serve(process.stop)
+    await worker.drain(process.settings.timeouts.drain, process.hurry)
     await worker.close()
 
 
 async def run_services(process: Process) -> None:
     """Admin API; seeds the prompts of the configuration once the store answers."""
-    settings = process.settings
-    store = make_store(settings)
-    seeding = asyncio.create_task(_seed_when_up(settings, store, process.ready))
-    app = build_admin(store, readiness=_readiness(process, store))
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    assert process.sock is not None
-    await web.SockSite(runner, process.sock).start()
-    await process.stop.wait()
-    seeding.cancel()
-    await runner.cleanup()
+    store = make_store(process.settings)
+    seeding = asyncio.create_task(_seed_when_up(process, store))
+    stopped = asyncio.create_task(process.stop.wait())
+    async with _site(build_admin(store, readiness=_readiness(process, store)), process.sock):
+        await asyncio.wait((seeding, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if seeding.done():
+            seeding.result()
+        await stopped
+        seeding.cancel()
     await store.close()
 
 
-async def _seed_when_up(settings: Settings, store: Store, done: Callable[[], None]) -> None:
+async def run_health(process: Process) -> None:
+    """What a machine that only has workers answers on the admin port: whether it can take requests."""
+    store = make_store(process.settings)
+    process.seeded = True  # by another machine
+    opening = asyncio.create_task(_open_when_up(store))
+    readiness = _readiness(process, store)
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz(readiness))])
+    async with _site(app, process.sock):
+        process.ready()
+        await process.stop.wait()
+        opening.cancel()
+    await store.close()
+
+
+@contextlib.asynccontextmanager
+async def _site(app: web.Application, sock: socket.socket) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=ADMIN_GRACE)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, sock).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _open_when_up(store: Store) -> None:
+    """Raises `ConfigError` if the store is there but cannot be used."""
+    said = False
     while True:
         try:
             await store.open()
-            if settings.seed is not None:
-                await seed(Registry(store), settings.seed)
             break
+        except ConfigError:
+            raise
         except GatewayError as error:
-            logger.error("the store is not ready: %s", error.message)
-            await asyncio.sleep(1.0)
-    done()
+            if not said:
+                logger.error("waiting for the store: %s", error.message)
+            said = True
+        await asyncio.sleep(OPEN_AGAIN)
+    if said:
+        logger.info("the store answers")
+
+
+async def _seed_when_up(process: Process, store: Store) -> None:
+    """Raises `ConfigError` for a store or prompt files that cannot be used."""
+    await _open_when_up(store)
+    settings = process.settings.seed
+    while settings is not None:
+        try:
+            await seed(Registry(store), settings)
+            break
+        except (ConfigError, PromptError) as error:
+            raise ConfigError(f"seed: {error.message}") from error
+        except GatewayError as error:
+            logger.error("the prompts of the configuration wait: %s", error.message)
+        await asyncio.sleep(OPEN_AGAIN)
+    await asyncio.sleep(SPREAD)
+    process.seeded = True
+    process.ready()
 
 
 def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[str, object]]]:
+    """Ready to take requests: every worker is. They serve on while the store is down, so it does not count,
+    except on a machine that has no workers."""
+
     async def readiness() -> dict[str, object]:
         try:
             tick = await store.tick()
@@ -135,6 +202,10 @@ def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[st
         children = process.status.get("children")  # None until the supervisor has told
         stopping = bool(process.status.get("stopping"))
         serving = isinstance(children, dict) and all(child["ready"] for child in children.values())
+        if isinstance(children, dict) and not any(name.startswith("worker-") for name in children):
+            serving = serving and health["ready"] is True
+        if health["ready"] is True and process.settings.seed is not None:
+            serving = serving and process.seeded
         return {
             "ready": serving and not stopping,
             "stopping": stopping,
@@ -158,8 +229,18 @@ async def run_simulator(process: Process) -> None:
 ROLES: dict[str, Callable[[Process], Awaitable[None]]] = {
     "worker": run_worker,
     "services": run_services,
+    "health": run_health,
     "simulator": run_simulator,
 }
+
+
+async def _run(process: Process, role: str) -> None:
+    await process.start()
+    try:
+        await ROLES[role](process)
+    except ConfigError as error:
+        process.refuse(error.message)
+        sys.exit(REFUSED_EXIT)
 
 
 def main(arguments: list[str]) -> None:
@@ -167,20 +248,17 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s %(levelname)s {role}-{slot} %(name)s: %(message)s"
     )
-    line = sys.stdin.buffer.raw.readline() if hasattr(sys.stdin.buffer, "raw") else b""
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stream:
+        line = stream.readline()  # unbuffered: what follows is for the loop
+    if not line:
+        return  # the supervisor died before it said a word
     settings = Settings.model_validate_json(line)
-    sock = socket.socket(fileno=listener) if listener >= 0 else None
+    sock = socket.socket(fileno=listener)
 
     async def run() -> None:
-        process = Process(settings, slot, sock, reports)
-        await process.start()
-        await ROLES[role](process)
+        await _run(Process(settings, slot, sock, reports), role)
 
-    try:
-        uvloop.run(run())
-    except ConfigError as error:
-        print(error.message, file=sys.stderr)
-        sys.exit(CONFIG_EXIT)
+    uvloop.run(run())
 
 
 if __name__ == "__main__":

@@ -4,165 +4,41 @@ It binds one SO_REUSEPORT socket for each worker slot and hands it down, so that
 its predecessor's accept queue (closing a listener resets the connections waiting in it). It first takes the
 port once without SO_REUSEPORT, so that a second gateway on the same port fails instead of sharing it.
 
-A child reads its settings from the first line of its standard input and takes the end of that stream for
-the death of the supervisor. It reports on a pipe: one JSON line when it is ready.
-
-Signals: SIGTERM and SIGINT drain (stop accepting, finish what is in flight, exit); SIGHUP re-reads the
-configuration and, if it is valid, replaces every child on the same sockets.
+    SIGTERM, SIGINT   readiness off, listeners closed, streams finish, exit; a second one cuts it short
+    SIGHUP            re-read the configuration; if it is valid and its processes become ready, they succeed
+                      the old ones on the same sockets, and those drain; else nothing changes
+    SIGHUP because    the terminal it was started in is gone: as SIGTERM, so that nothing is left behind
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import socket
-import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import orjson
-
+from gateway.child import Child
 from gateway.errors import ConfigError
 from gateway.settings import Settings, load_settings
-from gateway.storage.local import signing_key
+from gateway.storage import local
 
 logger = logging.getLogger(__name__)
 
 Role = Literal["all", "worker", "control"]
+ROLES: dict[Role, tuple[str, ...]] = {
+    "all": ("worker", "services", "simulator"),
+    "worker": ("worker", "health"),
+    "control": ("services", "simulator"),
+}
+TELLS = ("services", "health")  # they answer /readyz, so they hear how the others are
+STAYS = ("simulator",)  # as a real provider would while the gateway changes its configuration
 BACKLOG = 2048
-RESTART_FIRST, RESTART_MOST = 0.2, 10.0  # s, doubling
-STABLE_AFTER = 30.0  # s of life after which the backoff starts anew
-KILL_GRACE = 5.0  # s beyond the drain limit
-CONFIG_EXIT = 2  # a child's exit code for a configuration that cannot work
-
-
-def bind(host: str, port: int, slots: int) -> list[socket.socket]:
-    """One listening socket for each slot, all on one port. Raises `ConfigError` if the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    probe = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
-        port = probe.getsockname()[1]
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; is it in use?") from error
-    finally:
-        probe.close()
-    sockets = []
-    for _ in range(slots):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind((host, port))
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-        sockets.append(sock)
-    return sockets
-
-
-class Child:
-    """One process of a slot, restarted with backoff when it dies unasked."""
-
-    def __init__(self, role: str, slot: int, sock: socket.socket | None, changed: Callable[[], None]) -> None:
-        self.name = f"{role}-{slot}" if role == "worker" else role
-        self.role = role
-        self.slot = slot
-        self.sock = sock
-        self.ready = asyncio.Event()
-        self.restarts = 0
-        self.been_ready = False
-        self.refused = False  # its configuration cannot work
-        self._changed = changed
-        self._process: asyncio.subprocess.Process | None = None
-        self._stopping = asyncio.Event()
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process is not None else None
-
-    async def run(self, settings: Settings) -> None:
-        """Keep the process alive until `stop`."""
-        loop = asyncio.get_running_loop()
-        backoff = RESTART_FIRST
-        while not self._stopping.is_set():
-            started = loop.time()
-            code = await self._run_once(settings)
-            if self._stopping.is_set():
-                return
-            if loop.time() - started > STABLE_AFTER:
-                backoff = RESTART_FIRST
-            if code == CONFIG_EXIT and not self.been_ready:
-                self.refused = True
-                self._changed()
-                return
-            self.restarts += 1
-            logger.error("%s ended with code %s; starting it again in %.1f s", self.name, code, backoff)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), backoff)
-            backoff = min(2 * backoff, RESTART_MOST)
-
-    async def _run_once(self, settings: Settings) -> int:
-        read_end, write_end = os.pipe()
-        inherited = [write_end] + ([self.sock.fileno()] if self.sock is not None else [])
-        listener = self.sock.fileno() if self.sock is not None else -1
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway.app", self.role, str(self.slot), str(listener), str(write_end)),
-            stdin=asyncio.subprocess.PIPE,
-            pass_fds=inherited,
-            start_new_session=True,
-        )
-        os.close(write_end)
-        self._process = process
-        assert process.stdin is not None
-        with contextlib.suppress(ConnectionError):
-            process.stdin.write(settings_line(settings))
-            await process.stdin.drain()
-        reports = asyncio.ensure_future(self._read_reports(read_end))
-        code = await process.wait()
-        await reports
-        self.ready.clear()
-        self._changed()
-        return code
-
-    async def _read_reports(self, read_end: int) -> None:
-        reader = asyncio.StreamReader()
-        loop = asyncio.get_running_loop()
-        pipe = os.fdopen(read_end, "rb", buffering=0)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-        async for line in reader:
-            if orjson.loads(line).get("ready"):
-                self.been_ready = True
-                self.ready.set()
-                self._changed()
-        transport.close()
-
-    def tell(self, message: object) -> None:
-        """One JSON line on the child's standard input."""
-        process = self._process
-        if process is not None and process.stdin is not None and process.returncode is None:
-            process.stdin.write(orjson.dumps(message) + b"\n")
-
-    async def stop(self, grace: float) -> None:
-        self._stopping.set()
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), grace)
-        except TimeoutError:
-            logger.error("%s did not end within %.0f s and is killed", self.name, grace)
-            process.kill()
-            await process.wait()
-
-
-def settings_line(settings: Settings) -> bytes:
-    return settings.model_dump_json().encode() + b"\n"
+SUCCESSION_LIMIT = 30.0  # s until the processes of a new configuration are ready
 
 
 class Supervisor:
@@ -170,153 +46,265 @@ class Supervisor:
         self._settings = settings
         self._config_path = config_path
         self._role: Role = role
-        self._children: list[Child] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._sockets: dict[str, list[socket.socket]] = {}
-        self._stop = asyncio.Event()
-        self._failed = False
-        self._reload = asyncio.Event()
+        self._children: list[Child] = []  # who serves
+        self._coming: list[Child] = []  # their successors, not all ready yet
+        self._running: dict[Child, asyncio.Task[None]] = {}  # these and predecessors that still drain
+        self._news = asyncio.Event()
+        self._stopping = False
+        self._reload = False
+        self._announced = False
+        self._in_terminal = False
 
     async def run(self) -> None:
-        self._settings = ensure_signing_key(self._settings)
-        self._bind()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
-        self._children = self._spawn(self._settings)
-        await self._serve()
-        await self._shut_down()
-        if self._failed:
-            raise ConfigError("a process could not start with this configuration; it says why above")
+        """Until SIGTERM or SIGINT and everything has drained. Raises `ConfigError`."""
+        self._settings = prepare(self._settings)
+        self._sockets = bind_all(self._settings, ROLES[self._role])
+        self._listen_to_signals()
+        async with asyncio.TaskGroup() as tasks:
+            self._children = self._spawn(tasks, self._settings, self._sockets)
+            while await self._until(lambda: self._reload or bool(_refusals(self._children))):
+                if _refusals(self._children):
+                    break
+                self._reload = False
+                await self._succeed(tasks)
+            await self._shut_down()
+        for refusal in _refusals(self._children):
+            raise ConfigError(refusal)
 
-    async def _serve(self) -> None:
-        announced = asyncio.create_task(self._announce())
-        stop = asyncio.create_task(self._stop.wait())
-        while not stop.done():
-            reload = asyncio.create_task(self._reload.wait())
-            await asyncio.wait((stop, reload), return_when=asyncio.FIRST_COMPLETED)
-            reload.cancel()
-            if self._reload.is_set() and not stop.done():
-                self._reload.clear()
-                await self._replace()
-        announced.cancel()
-
-    def _bind(self) -> None:
-        settings = self._settings
-        if self._role != "control":
-            listen = settings.listen
-            self._sockets["worker"] = bind(listen.host, listen.port, settings.workers)
-        if self._role != "worker":
-            self._sockets["services"] = bind(settings.admin.host, settings.admin.port, 1)
-            if settings.simulator is not None:
-                simulator = settings.simulator
-                self._sockets["simulator"] = bind(simulator.host, simulator.port, 1)
-
-    def _spawn(self, settings: Settings) -> list[Child]:
+    def _spawn(self, tasks: asyncio.TaskGroup, settings: Settings, roles: Iterable[str]) -> list[Child]:
         children = []
-        for role, sockets in self._sockets.items():
-            for slot, sock in enumerate(sockets):
-                child = Child(role, slot, sock, self._status_changed)
-                self._watch(child.run(settings))
+        for role in roles:
+            for slot, sock in enumerate(self._sockets[role]):
+                child = Child(role, slot, sock, settings, self._changed)
+                self._running[child] = tasks.create_task(child.run())
+                self._running[child].add_done_callback(partial(self._ended, child))
                 children.append(child)
         return children
 
-    def _watch(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _ended(self, child: Child, task: asyncio.Task[None]) -> None:
+        del self._running[child]
 
-    def _status_changed(self) -> None:
-        """The services process answers /readyz, so it hears how the others are."""
-        if any(child.refused for child in self._children):
-            self._failed = True
-            self._stop.set()
+    async def _until(self, check: Callable[[], bool]) -> bool:
+        """Wait for `check`; False once the gateway is to stop."""
+        while not self._stopping and not check():
+            self._news.clear()
+            await self._news.wait()
+        return not self._stopping
+
+    # --- signals
+
+    def _listen_to_signals(self) -> None:
+        self._in_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and has_terminal()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+
+    def _told_to_stop(self) -> None:
+        if self._stopping:
+            logger.warning("told to stop again: what is in flight is cut")
+            for child in self._running:
+                child.hurry()
+        self._stopping = True
+        self._news.set()
+
+    def _hung_up(self) -> None:
+        if self._in_terminal and not has_terminal():
+            self._stopping = True
+        self._reload = True
+        self._news.set()
+
+    # --- what /readyz knows
+
+    def _changed(self) -> None:
         children = {
-            child.name: {"ready": child.ready.is_set(), "restarts": child.restarts, "pid": child.pid}
+            child.name: {"ready": child.ready, "restarts": child.restarts, "pid": child.pid}
             for child in self._children
-            if child.role != "services"
+            if child.role not in TELLS
         }
-        for child in self._children:
-            if child.role == "services":
-                child.tell({"children": children, "stopping": self._stop.is_set()})
+        for child in (*self._children, *self._coming):
+            if child.role in TELLS:
+                child.tell({"children": children, "stopping": self._stopping})
+        if not self._announced and self._children and all(child.ready for child in self._children):
+            self._announced = True
+            for line in welcome(self._settings, self._sockets):
+                print(line, flush=True)
+        self._news.set()
 
-    async def _announce(self) -> None:
-        await asyncio.gather(*(child.ready.wait() for child in self._children))
-        for line in welcome(self._settings, self._sockets):
-            print(line, flush=True)
+    # --- a new configuration
 
-    async def _replace(self) -> None:
-        """SIGHUP: new children on the same sockets, then the old ones drain."""
+    async def _succeed(self, tasks: asyncio.TaskGroup) -> None:
+        """Successors on the same sockets, then the old ones drain. All of it or nothing."""
         try:
-            settings = read_settings(self._config_path)
+            settings = prepare(read_settings(self._config_path))
+            check_fixed(self._settings, settings)
         except ConfigError as error:
-            logger.error("the configuration is not taken over: %s", error.message)
+            _not_taken("; ".join(error.message.splitlines()))
             return
-        if (settings.listen, settings.admin, settings.workers, settings.simulator) != (
-            *(self._settings.listen, self._settings.admin, self._settings.workers),
-            self._settings.simulator,
-        ):
-            logger.error("addresses and the number of workers change only with a restart; not taken over")
+        replaced = [role for role in self._sockets if role not in STAYS]
+        coming = self._coming = self._spawn(tasks, settings, replaced)
+        try:
+            async with asyncio.timeout(SUCCESSION_LIMIT):
+                ready = await self._until(lambda: _all_ready(coming) or any(c.failed for c in coming))
+        except TimeoutError:
+            ready = True
+        if not ready:
+            return  # the shutdown ends them
+        self._coming = []
+        if not _all_ready(coming):
+            _not_taken(_why_not(coming))
+            _stop(coming)
             return
-        old, self._settings = self._children, ensure_signing_key(settings)
-        self._children = self._spawn(self._settings)
-        await asyncio.gather(*(child.ready.wait() for child in self._children))
-        logger.info("the configuration was re-read")
-        for child in old:
-            self._watch(child.stop(self._settings.timeouts.drain + KILL_GRACE))
+        old = [child for child in self._children if child.role not in STAYS]
+        self._settings = settings
+        self._children = coming + [child for child in self._children if child.role in STAYS]
+        self._changed()
+        logger.info("the configuration was re-read; the processes before it drain")
+        _stop(old)
+
+    # --- the end
 
     async def _shut_down(self) -> None:
         """Workers first: admin and simulator answer until the last stream has ended."""
-        grace = self._settings.timeouts.drain + KILL_GRACE
-        self._status_changed()
+        self._stopping = True
+        self._changed()
         for sock in self._sockets.get("worker", ()):
             sock.close()
-        await _stop_all([child for child in self._children if child.role == "worker"], grace)
-        await _stop_all([child for child in self._children if child.role != "worker"], KILL_GRACE)
-        await asyncio.gather(*self._tasks)
+        for first in (True, False):
+            ending = [child for child in self._running if (child.role == "worker") is first]
+            _stop(ending)
+            await asyncio.gather(*(self._running[child] for child in ending))
 
 
-async def _stop_all(children: Sequence[Child], grace: float) -> None:
-    await asyncio.gather(*(child.stop(grace) for child in children))
+def _all_ready(children: Iterable[Child]) -> bool:
+    return all(child.ready for child in children)
+
+
+def _stop(children: Iterable[Child]) -> None:
+    for child in children:
+        child.stop()
+
+
+def _refusals(children: Iterable[Child]) -> list[str]:
+    return [child.refusal for child in children if child.refusal is not None]
+
+
+def _why_not(children: Iterable[Child]) -> str:
+    refusals = _refusals(children)
+    if refusals:
+        return refusals[0]
+    names = ", ".join(child.name for child in children if not child.ready)
+    return f"{names} could not start with it; the log before this line says why"
+
+
+def _not_taken(why: str) -> None:
+    logger.error("the new configuration is not taken over, nothing changes: %s", why)
+
+
+def has_terminal() -> bool:
+    """Whether the process has a controlling terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+# --- sockets
+
+
+def bind_all(settings: Settings, roles: Iterable[str]) -> dict[str, list[socket.socket]]:
+    """By role, one socket for each process; roles that this configuration does not have are left out.
+    Raises `ConfigError`."""
+    places: dict[str, tuple[str, int, int]] = {
+        "worker": (settings.listen.host, settings.listen.port, settings.workers),
+        "services": (settings.admin.host, settings.admin.port, 1),
+        "health": (settings.admin.host, settings.admin.port, 1),
+    }
+    if settings.simulator is not None:
+        places["simulator"] = (settings.simulator.host, settings.simulator.port, 1)
+    return {role: bind(*places[role], role) for role in roles if role in places}
+
+
+def bind(host: str, port: int, slots: int, what: str) -> list[socket.socket]:
+    """One listening socket for each slot, all on one port. Raises `ConfigError`, as when it is taken."""
+    sockets: list[socket.socket] = []
+    try:
+        with _socket(host) as probe:
+            probe.bind((host, port))
+            port = probe.getsockname()[1]
+        for _ in range(slots):
+            sock = _socket(host)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind((host, port))
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise ConfigError(f"{what}: cannot listen on {host}:{port}: {error.strerror}") from error
+    return sockets
+
+
+def _socket(host: str) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return sock
+
+
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def welcome(settings: Settings, sockets: dict[str, list[socket.socket]]) -> list[str]:
     """Where it listens, and one line to try that works as it stands."""
     lines = []
     if "worker" in sockets:
-        host, port = sockets["worker"][0].getsockname()[:2]
-        lines.append(f"gateway    http://{host}:{port}/v1  ({settings.workers} workers)")
+        lines.append(f"gateway    http://{_address(sockets['worker'][0])}/v1  ({settings.workers} workers)")
     if "services" in sockets:
-        host, port = sockets["services"][0].getsockname()[:2]
-        lines.append(f"admin      http://{host}:{port}")
+        lines.append(f"admin      http://{_address(sockets['services'][0])}")
+    if "health" in sockets:
+        lines.append(f"health     http://{_address(sockets['health'][0])}/readyz")
     lines.append(f"upstream   {settings.upstream.base_url}")
     if "worker" in sockets:
-        host, port = sockets["worker"][0].getsockname()[:2]
         body = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello!"}]}'
-        lines += [
-            "",
-            "try it:",
-            f"  curl -i http://{host}:{port}/v1/chat/completions -H 'content-type: application/json' "
-            f"-d '{body}'",
-        ]
+        url = f"http://{_address(sockets['worker'][0])}/v1/chat/completions"
+        lines += ["", "try it:", f"  curl -i {url} -H 'content-type: application/json' -d '{body}'"]
     return lines
 
 
-def ensure_signing_key(settings: Settings) -> Settings:
-    """Settings with a key: the configured ones, or this machine's own."""
-    if settings.signing_keys:
-        return settings
-    return settings.model_copy(update={"signing_keys": (signing_key(Path(settings.data_directory)),)})
+# --- settings
 
 
 def read_settings(path: Path) -> Settings:
     """Read a configuration file with the process's environment. Raises `ConfigError`."""
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"{path}: cannot be read: {why}") from error
     return load_settings(text, source=str(path), environment=os.environ)
+
+
+def prepare(settings: Settings) -> Settings:
+    """With a usable data directory and a signing key: the configured ones, or this machine's own.
+    Raises `ConfigError`."""
+    directory = Path(settings.data_directory)
+    local.check_directory(directory)
+    if settings.signing_keys:
+        return settings
+    return settings.model_copy(update={"signing_keys": (local.signing_key(directory),)})
+
+
+def check_fixed(before: Settings, after: Settings) -> None:
+    """Raises `ConfigError` for what the sockets and the simulated provider hold on to."""
+    fixed = ("listen", "admin", "workers", "simulator")
+    changed = [name for name in fixed if getattr(before, name) != getattr(after, name)]
+    if changed:
+        raise ConfigError(f"{', '.join(changed)}: changes only with a restart")
 
 
 def run(settings: Settings, config_path: Path, role: Role = "all") -> None:

@@ -64,7 +64,11 @@ class Versions:
             self._prepared.move_to_end(key)
         return prepared
 
+    def loaded(self) -> list[Version]:
+        return [prepared.version for prepared in self._prepared.values()]
+
     def add(self, version: Version) -> Prepared:
+        """Raises `PromptError` if it cannot be compiled."""
         prepared = prepare(version)
         self._prepared[(version.prompt, version.number)] = prepared
         if len(self._prepared) > self._size:

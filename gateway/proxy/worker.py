@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.domain.pins import PinRules, View
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 SWEEP = 1.0  # s
 DRAIN_STEP = 0.05  # s
+IDLE_GRACE = 1.0  # s
+OPEN_AGAIN = 1.0  # s between attempts to open a store that was not there at the start
 CHAT = b"/v1/chat/completions"
 API = b"/v1/"
 START_PATIENCE = 3.0  # s that a start waits for the store before it serves what is kept on disk
@@ -83,6 +85,7 @@ class Worker:
         self._keeping: asyncio.Task[None] | None = None
         self._kept_is_old = False
         self._alarmed = False
+        self._override_slip = ""  # what was wrong with the file when it was read last
         self.snapshots.on_change = self._keep_view
 
     # --- what an exchange asks
@@ -136,12 +139,23 @@ class Worker:
     # --- its life
 
     async def start(self, sock: socket.socket) -> None:
+        """Accept connections, once there is a view. Raises `ConfigError` if the store cannot be used."""
         loop = asyncio.get_running_loop()
+        self.read_overrides()
         await self._first_view()
         self._server = await loop.create_server(self.edge.protocol_factory, sock=sock)
         self._tasks += [
             loop.create_task(work) for work in (self.snapshots.run(), self.pins.run(), self._sweep())
         ]
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Until `stop`. Raises what ended one of the loops: a new process is better than half a worker."""
+        stopped = asyncio.create_task(stop.wait())
+        pending: set[asyncio.Task[Any]] = {stopped, *self._tasks}
+        while not stopped.done():
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
 
     async def _first_view(self) -> None:
         """The store's view; if it does not answer, the one kept on disk, which serves baselines only."""
@@ -149,22 +163,36 @@ class Worker:
             async with asyncio.timeout(START_PATIENCE):
                 await self.store.open()
                 await self.snapshots.poll()
+        except ConfigError:
+            raise
         except (GatewayError, TimeoutError) as error:
-            kept = local.read_snapshot(self._directory)
-            logger.error("the store is not there (%s); starting from the snapshot on disk", error)
-            if kept is not None:
-                self.snapshots.restore(kept.deployments, time.time() - self.clock())
-                for version in kept.versions:
-                    self.versions.add(version)
+            why = str(error) or f"no answer within {START_PATIENCE:g} s"
+            self._restore(why)
             self._tasks.append(asyncio.create_task(self._open_later()))
+
+    def _restore(self, why: str) -> None:
+        kept = local.read_snapshot(self._directory)
+        if kept is None:
+            logger.error("the store is not there (%s), nor is a snapshot on disk: waiting for it", why)
+            return
+        logger.error("the store is not there (%s); serving baselines from the snapshot on disk", why)
+        self.snapshots.restore(kept.deployments, time.time() - self.clock())
+        for version in kept.versions:
+            try:
+                self.versions.add(version)
+            except GatewayError as error:
+                logger.error("%s/%d cannot be used: %s", version.prompt, version.number, error.message)
 
     async def _open_later(self) -> None:
         while True:
             try:
                 await self.store.open()
                 return
+            except ConfigError as error:
+                logger.error("the store cannot be used: %s", error.message)
             except GatewayError:
-                await asyncio.sleep(1.0)
+                pass
+            await asyncio.sleep(OPEN_AGAIN)
 
     def _keep_view(self) -> None:
         """One worker writes the view to disk, for a start without the store; off the loop, newest wins."""
@@ -175,9 +203,8 @@ class Worker:
         self._keeping = asyncio.create_task(self._write_view())
 
     async def _write_view(self) -> None:
-        deployments = dict(self.snapshots.deployments)
-        live = [self.versions.get(name, d.live) for name, d in deployments.items() if d.live is not None]
-        kept = local.Kept(deployments, [prepared.version for prepared in live if prepared is not None])
+        """With all versions that are loaded: an override may ask for any of them in an outage."""
+        kept = local.Kept(dict(self.snapshots.deployments), self.versions.loaded())
         try:
             await asyncio.to_thread(local.write_snapshot, self._directory, kept)
         except OSError as error:
@@ -203,19 +230,34 @@ class Worker:
                 self.snapshots.reread()
 
     def read_overrides(self) -> None:
+        """What cannot be understood changes nothing, and is said once."""
+        overrides: Mapping[str, int]
         try:
-            self.snapshots.overrides = local.read_overrides(self._directory)
+            overrides, slip = local.read_overrides(self._directory), ""
         except ConfigError as error:
-            logger.error("overrides are left as they were: %s", error.message)
+            overrides, slip = self.snapshots.overrides, error.message
+        if slip and slip != self._override_slip:
+            logger.error("overrides are left as they were: %s", slip)
+        if overrides != self.snapshots.overrides:
+            logger.warning("overrides on this machine are now %s", dict(overrides) or "none")
+        self.snapshots.overrides, self._override_slip = overrides, slip
 
-    async def drain(self, limit: float) -> None:
-        """Stop accepting, finish what is in flight."""
+    async def drain(self, limit: float, hurry: asyncio.Event | None = None) -> None:
+        """Stop accepting, finish what is in flight; after `limit` s or at `hurry` cut it.
+
+        An idle connection may bring a last request, which its client is perhaps sending now, for `IDLE_GRACE`
+        (RFC 9112, section 9.5)."""
         if self._server is not None:
             self._server.close()
-        self.edge.drain()
-        for _ in range(math.ceil(limit / DRAIN_STEP)):
-            if not self.edge.connections:
+        self.edge.draining = True
+        started = self.clock()
+        while self.edge.connections and not (hurry is not None and hurry.is_set()):
+            waited = self.clock() - started
+            if waited > limit:
+                logger.warning("%d connections are cut after %g s", len(self.edge.connections), limit)
                 break
+            if waited > IDLE_GRACE:
+                self.edge.drain()
             await asyncio.sleep(DRAIN_STEP)
         self.edge.close()
 

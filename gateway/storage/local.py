@@ -11,17 +11,20 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from gateway.domain.names import check_name
 from gateway.domain.prompt import Version
 from gateway.domain.rollout import Deployment
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, InvalidValue
 
 SIGNING_KEY = "signing.key"
 OVERRIDES = "overrides.json"
 SNAPSHOT = "snapshot.json"
+
+PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -32,7 +35,8 @@ class Kept(msgspec.Struct, frozen=True):
     store_offset: float = 0.0
 
 
-def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600, keep: bool = False) -> None:
+    """`keep`: a file that is there already stays, whoever wrote it in the meantime. Raises `OSError`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
@@ -41,24 +45,35 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError:
+        if keep:
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+        else:
+            Path(temporary).replace(path)
+    finally:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
-        raise
+
+
+def check_directory(directory: Path) -> None:
+    """Make the directory if it is missing. Raises `ConfigError` if files cannot be written there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise ConfigError(f"data_directory: {directory} cannot be written: {error.strerror}") from error
 
 
 def signing_key(directory: Path) -> str:
-    """The machine's own key, made at first use, readable by its owner only."""
+    """The machine's own key, made at first use, readable by its owner only. Raises `ConfigError`."""
     path = directory / SIGNING_KEY
-    directory.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
-    key = path.read_text().strip()
+    try:
+        if not path.exists():
+            replace_file(path, secrets.token_hex(32).encode(), keep=True)
+        key = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the signing key cannot be read or made: {error}") from error
     if len(key) < 32:
         raise ConfigError(f"{path}: a signing key has 32 characters or more; remove the file for a new one")
     return key
@@ -71,11 +86,13 @@ def read_overrides(directory: Path) -> dict[str, int]:
         content = path.read_bytes()
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        overrides = msgspec.json.decode(content, type=dict[str, int])
-    except msgspec.MsgspecError as error:
+        overrides = msgspec.json.decode(content, type=dict[str, PositiveInt])
+        return {check_name(prompt, "prompt"): version for prompt, version in overrides.items()}
+    except (msgspec.MsgspecError, InvalidValue) as error:
         raise ConfigError(f"{path}: expected {{prompt: version}}: {error}") from error
-    return {check_name(prompt, "prompt"): version for prompt, version in overrides.items()}
 
 
 def write_overrides(directory: Path, overrides: dict[str, int]) -> None:
