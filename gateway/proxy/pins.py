@@ -191,6 +191,9 @@ class PinBoard:
         except GatewayError:
             self.counts.failed_lookups += 1
             found = "failed"
+        except Exception:  # nobody may wait for ever
+            logger.exception("a pin could not be looked up")
+            found = "failed"
         if isinstance(found, Pin):
             self._learn(session, rollout, found, asked_at)
         for prompt, ask, chosen in self._asking.pop(session):
@@ -212,28 +215,41 @@ class PinBoard:
         batch, self._new = self._new, []
         if not batch:  # `close` was faster
             return
-        for pinning in batch:
-            self._spawn(self._write(pinning))
+        self._spawn(self._write_batch(batch))
         asyncio.get_running_loop().call_later(self._patience, _give_up, batch)
 
-    async def _write(self, pinning: Pinning) -> None:
+    async def _write_batch(self, batch: list[Pinning]) -> None:
         """Goes on beyond the patience: what stands in the end is worth knowing."""
-        assignment, session = pinning.drawn, pinning.session
-        pin, rollout = assignment.pin, assignment.rollout
-        assert pin is not None
-        self.counts.writes += 1
+        self.counts.writes += len(batch)
         asked_at = self._views.store_now()
         ttl = min(self._rules.ttl, self._rules.max_age)
         try:
-            key = keys.pin(rollout, session.hex())
-            winner = decode_pin(await self._store.set_if_absent(key, encode_pin(pin), ttl))
+            winners = await self._store.set_all_if_absent(
+                [
+                    (keys.pin(pinning.drawn.rollout, pinning.session.hex()), encode_pin(pin), ttl)
+                    for pinning in batch
+                    if (pin := pinning.drawn.pin) is not None
+                ]
+            )
         except GatewayError:
+            self.counts.failed_writes += len(batch)
+            for pinning in batch:
+                pinning.settle("failed")
+            return
+        for pinning, winner in zip(batch, winners, strict=True):
+            self._written(pinning, winner, asked_at)
+
+    def _written(self, pinning: Pinning, value: bytes, asked_at: float) -> None:
+        drawn = pinning.drawn
+        try:
+            winner = decode_pin(value)
+        except GatewayError:  # bytes that no gateway wrote
             self.counts.failed_writes += 1
             pinning.settle("failed")
             return
-        if winner.arm != pin.arm:
+        if drawn.pin is None or winner.arm != drawn.pin.arm:
             self.counts.lost += 1
-        self._learn(session, rollout, winner, asked_at)
+        self._learn(pinning.session, drawn.rollout, winner, asked_at)
         pinning.settle(winner)
 
     # --- refreshes

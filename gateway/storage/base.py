@@ -101,6 +101,9 @@ class Keys(Protocol):
     async def set_if_absent(self, key: str, value: bytes, ttl: float) -> bytes:
         """Returns the value that stands afterwards: ours, or that of an earlier writer (the winner)."""
 
+    async def set_all_if_absent(self, items: Sequence[tuple[str, bytes, float]]) -> tuple[bytes, ...]:
+        """`set_if_absent` for many (key, value, ttl) in one round trip; each stands for itself."""
+
     async def touch(self, keys: Sequence[tuple[str, float]]) -> None:
         """Give each key that still exists a new time to live, in one batch."""
 

@@ -143,11 +143,18 @@ class RedisStore:
         return None if value is None else bytes(value)
 
     async def set_if_absent(self, key: str, value: bytes, ttl: float) -> bytes:
-        async with self._limited(self._guard):
-            earlier: Any = await self._client.set(
-                self._name(f"key:{key}"), value, nx=True, get=True, px=_milliseconds(ttl)
-            )
-        return value if earlier is None else bytes(earlier)
+        return (await self.set_all_if_absent(((key, value, ttl),)))[0]
+
+    async def set_all_if_absent(self, items: Sequence[tuple[str, bytes, float]]) -> tuple[bytes, ...]:
+        if not items:
+            return ()
+        async with self._limited(self._guard), self._client.pipeline(transaction=False) as pipeline:
+            for key, value, ttl in items:
+                pipeline.set(self._name(f"key:{key}"), value, nx=True, get=True, px=_milliseconds(ttl))
+            earlier: list[Any] = await pipeline.execute()
+        return tuple(
+            [item[1] if found is None else bytes(found) for item, found in zip(items, earlier, strict=True)]
+        )
 
     async def touch(self, keys: Sequence[tuple[str, float]]) -> None:
         if not keys:

@@ -106,7 +106,10 @@ class SqliteStore:
             return await self._evidence.read(partial(evidence.get_key, key=key, now=self._now()))
 
     async def set_if_absent(self, key: str, value: bytes, ttl: float) -> bytes:
-        job = partial(evidence.set_if_absent, key=key, value=value, ttl=ttl, now=self._now())
+        return (await self.set_all_if_absent(((key, value, ttl),)))[0]
+
+    async def set_all_if_absent(self, items: Sequence[tuple[str, bytes, float]]) -> tuple[bytes, ...]:
+        job = partial(evidence.set_all_if_absent, items=tuple(items), now=self._now())
         async with self._guard():
             return await self._evidence.write(job)
 

@@ -22,6 +22,7 @@ SCHEMA = (
     "CREATE INDEX items_by_state ON items (queue, state, at)",
 )
 SWEEP = 2  # expired keys deleted with each new one: more than one, so that sweeping catches up
+BATCHES = (64, 8, 1)  # keys set by one statement
 TRIM = 1000  # log records deleted at once
 FORGET = 10  # ended queue items deleted with each one that ends
 
@@ -31,18 +32,35 @@ def get_key(db: Connection, key: str, now: float) -> bytes | None:
     return None if row is None else row[0]
 
 
-def set_if_absent(db: Connection, key: str, value: bytes, ttl: float, now: float) -> bytes:
-    row = db.execute(
-        """INSERT INTO keys (key, value, expires) VALUES (?, ?, ?) ON CONFLICT (key)
-        DO UPDATE SET value = excluded.value, expires = excluded.expires WHERE expires <= ?
-        RETURNING value""",
-        (key, value, now + ttl, now),
-    ).fetchone()
-    if row is None:
-        row = db.execute("SELECT value FROM keys WHERE key = ?", (key,)).fetchone()
-    winner: bytes = row[0]
-    _sweep(db, now)
-    return winner
+def set_all_if_absent(
+    db: Connection, items: Sequence[tuple[str, bytes, float]], now: float
+) -> tuple[bytes, ...]:
+    """The values that stand afterwards. Statements of a few sizes only, so that they stay prepared."""
+    winners: dict[str, bytes] = {}
+    start = 0
+    while start < len(items):
+        size = next(size for size in BATCHES if size <= len(items) - start)
+        winners.update(_set_some(db, items[start : start + size], now))
+        start += size
+    _sweep(db, now, SWEEP * len(items))
+    return tuple([winners[item[0]] for item in items])
+
+
+def _set_some(db: Connection, items: Sequence[tuple[str, bytes, float]], now: float) -> dict[str, bytes]:
+    rows = ", ".join(["(?, ?, ?)"] * len(items))
+    values = [part for key, value, ttl in items for part in (key, value, now + ttl)]
+    winners = dict(
+        db.execute(
+            f"""INSERT INTO keys (key, value, expires) VALUES {rows} ON CONFLICT (key)
+            DO UPDATE SET value = excluded.value, expires = excluded.expires WHERE expires <= ?
+            RETURNING key, value""",
+            (*values, now),
+        ).fetchall()
+    )
+    for key, _, _ in items:
+        if key not in winners:
+            (winners[key],) = db.execute("SELECT value FROM keys WHERE key = ?", (key,)).fetchone()
+    return winners
 
 
 def touch(db: Connection, keys: Sequence[tuple[str, float]], now: float) -> None:
@@ -56,10 +74,10 @@ def delete_key(db: Connection, key: str) -> None:
     db.execute("DELETE FROM keys WHERE key = ?", (key,))
 
 
-def _sweep(db: Connection, now: float) -> None:
+def _sweep(db: Connection, now: float, limit: int) -> None:
     db.execute(
         "DELETE FROM keys WHERE key IN (SELECT key FROM keys WHERE expires <= ? ORDER BY expires LIMIT ?)",
-        (now, SWEEP),
+        (now, limit),
     )
 
 

@@ -63,3 +63,15 @@ async def test_touch_does_not_bring_back_what_has_expired(store: Store) -> None:
     await gone(store, "pin")
     await store.touch([("pin", 60.0)])
     assert await store.get_key("pin") is None
+
+
+async def test_many_at_once_each_stand_for_themselves(fleet: Fleet) -> None:
+    store = await fleet.store()
+    await store.set_if_absent("k3", b"earlier", 60)
+    items = [(f"k{number}", b"%d" % number, 60.0) for number in range(150)]
+    winners = await store.set_all_if_absent([*items, ("k5", b"twice", 60.0)])
+    expected = [value for _, value, _ in items]
+    expected[3] = b"earlier"
+    assert winners == (*expected, b"5")
+    assert await store.get_key("k149") == b"149"
+    assert await store.set_all_if_absent([]) == ()

@@ -77,6 +77,10 @@ class ScriptedKeys:
         await self._call()
         return self.values.setdefault(key, value)
 
+    async def set_all_if_absent(self, items: Sequence[tuple[str, bytes, float]]) -> tuple[bytes, ...]:
+        await self._call()
+        return tuple(self.values.setdefault(key, value) for key, value, _ in items)
+
     async def touch(self, keys: Sequence[tuple[str, float]]) -> None:
         await self._call()
         self.touched += keys
