@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 REFUSED_EXIT = 2
 SPREAD = 0.5  # s in which a change reaches every worker
 OPEN_AGAIN = 1.0  # s between looks at a store that is not there
+CHANGE_LIMIT = 0.5  # s in which a change reaches every worker
 ADMIN_GRACE = 3.0  # s that admin requests in flight have at the end
 
 
@@ -48,6 +49,7 @@ class Process:
         self.sock = sock
         self.stop = asyncio.Event()
         self.hurry = asyncio.Event()  # told twice: cut what is in flight
+        self.is_ready = False
         self.status: dict[str, object] = {}
         self.seeded = False  # the configuration's prompts have reached the workers
         self._reports = reports
@@ -65,6 +67,7 @@ class Process:
         self.stop.set()
 
     def ready(self) -> None:
+        self.is_ready = True
         self._report({"ready": True})
 
     def refuse(self, why: str) -> None:
@@ -177,7 +180,10 @@ async def _seed_when_up(process: Process, store: Store) -> None:
     settings = process.settings.seed
     while settings is not None:
         try:
+            before = await store.tick()
             await seed(Registry(store), settings)
+            if (await store.tick()).revision != before.revision:
+                await asyncio.sleep(CHANGE_LIMIT)
             break
         except (ConfigError, PromptError) as error:
             raise ConfigError(f"seed: {error.message}") from error
@@ -190,8 +196,8 @@ async def _seed_when_up(process: Process, store: Store) -> None:
 
 
 def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[str, object]]]:
-    """Ready to take requests: every worker is. They serve on while the store is down, so it does not count,
-    except on a machine that has no workers."""
+    """Ready to take requests: every worker is, and the configuration's prompts are there. Workers serve on
+    while the store is down, so it does not count, except on a machine that has none."""
 
     async def readiness() -> dict[str, object]:
         try:
@@ -202,8 +208,10 @@ def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[st
         children = process.status.get("children")  # None until the supervisor has told
         stopping = bool(process.status.get("stopping"))
         serving = isinstance(children, dict) and all(child["ready"] for child in children.values())
-        if isinstance(children, dict) and not any(name.startswith("worker-") for name in children):
-            serving = serving and health["ready"] is True
+        if health["ready"]:
+            serving = serving and process.is_ready
+        elif isinstance(children, dict):
+            serving = serving and any(name.startswith("worker-") for name in children)
         if health["ready"] is True and process.settings.seed is not None:
             serving = serving and process.seeded
         return {

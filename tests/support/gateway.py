@@ -70,6 +70,7 @@ class Gateway:
     folder: Path
     config: Path
     process: subprocess.Popen[bytes] | None = field(default=None)
+    role: str = "all"
 
     @property
     def base_url(self) -> str:
@@ -78,7 +79,9 @@ class Gateway:
     def start(self) -> None:
         log = (self.folder / "log.txt").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "serve", "--config", str(self.config)], stdout=log, stderr=log
+            [sys.executable, "-m", "gateway", "serve", "--config", str(self.config), "--role", self.role],
+            stdout=log,
+            stderr=log,
         )
         log.close()
         limit = time.monotonic() + START_LIMIT
