@@ -8,11 +8,14 @@ its `Link`. Towards the provider it starts a `Call` and hears of the response as
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.errors import GatewayError
 from gateway.wire import Piece
+
+logger = logging.getLogger(__name__)
 
 Headers = list[tuple[bytes, bytes]]  # names in lower case, values as sent, without surrounding white space
 
@@ -158,3 +161,9 @@ class Upstream(Protocol):
         without the blank line. `body` pieces are the whole body; None announces a streamed one of `length`
         bytes, or a chunked one if `length` is None. `first_byte` lowers the limit of the wait for the answer,
         s. Never raises: failures reach the receiver, from a later callback."""
+
+
+def unforeseen() -> GatewayError:
+    """What a client is told of the exception that is being handled; the log is told all."""
+    logger.exception("a request could not be handled")
+    return GatewayError("the gateway failed inside; its log says why")

@@ -25,6 +25,7 @@ class BodyBudget:
         self.limit = limit
         self.held = 0
         self._waiting: deque[tuple[Waiter, int, float]] = deque()
+        self._waking = False
 
     def take(self, size: int, waiter: Waiter, now: float) -> bool:
         """True if `size` bytes are granted at once; else `waiter` is called later."""
@@ -43,14 +44,12 @@ class BodyBudget:
 
     def release(self, size: int) -> None:
         self.held -= size
-        while self._waiting and self._fits(self._waiting[0][1]):
-            waiter, wanted, _ = self._waiting.popleft()
-            self.held += wanted
-            waiter.budget_granted()
+        self._wake()
 
     def forget(self, waiter: Waiter) -> None:
         """The client left while it waited."""
         self._waiting = deque(entry for entry in self._waiting if entry[0] is not waiter)
+        self._wake()
 
     def sweep(self, now: float) -> None:
         while self._waiting and self._waiting[0][2] <= now:
@@ -58,6 +57,21 @@ class BodyBudget:
             waiter.budget_refused(
                 Overloaded("request bodies fill this worker's memory budget; try again", retry_after=1.0)
             )
+
+        self._wake()
+
+    def _wake(self) -> None:
+        """A loop, not a recursion through `release`: one that is woken may be done at once."""
+        if self._waking:
+            return
+        self._waking = True
+        try:
+            while self._waiting and self._fits(self._waiting[0][1]):
+                waiter, wanted, _ = self._waiting.popleft()
+                self.held += wanted
+                waiter.budget_granted()
+        finally:
+            self._waking = False
 
     def _fits(self, size: int) -> bool:
         return self.held + size <= self.limit or self.held == 0

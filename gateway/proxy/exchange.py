@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError
-from gateway.proxy.base import Call, Head, Headers, Link, ResponseHead
+from gateway.proxy.base import Call, Head, Headers, Link, ResponseHead, unforeseen
 from gateway.wire import Piece
 from gateway.wire.error_body import sse_error
 from gateway.wire.headers import request_block, response_headers
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from gateway.proxy.worker import Worker
 
 EVENT_STREAM = b"text/event-stream"
+EVENT_ENDS = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
 class Exchange:
     """Implements `Handler` towards the edge and `Receiver` towards the upstream."""
 
-    __slots__ = ("call", "event_stream", "finished", "head", "link", "managed", "responded", "worker")
+    __slots__ = ("call", "event_stream", "finished", "head", "link", "managed", "responded", "tail", "worker")
 
     def __init__(self, worker: Worker, head: Head, link: Link) -> None:
         self.worker = worker
@@ -35,6 +36,7 @@ class Exchange:
         self.responded = False
         self.event_stream = False
         self.finished = False
+        self.tail = b""  # what was sent last
 
     # --- the request
 
@@ -64,14 +66,18 @@ class Exchange:
     def response_head(self, head: ResponseHead) -> None:
         self.responded = True
         content_type = header(head.headers, b"content-type")
-        self.event_stream = content_type is not None and content_type.lower().startswith(EVENT_STREAM)
+        events = content_type is not None and content_type.lower().startswith(EVENT_STREAM)
+        self.event_stream = events and header(head.headers, b"content-encoding") is None
         headers = response_headers(head.headers, self.added_headers(), managed=self.managed)
-        self.link.respond(head.status, head.reason, headers, head.length)
+        # An event stream may lose an event or gain one, so a length that it announced is not kept.
+        length = None if self.event_stream else head.length
+        self.link.respond(head.status, head.reason, headers, length)
 
     def added_headers(self) -> Headers:
         return []
 
     def response_data(self, data: bytes) -> None:
+        self.tail = data
         self.link.send(data)
 
     def response_flush(self) -> None:
@@ -89,8 +95,18 @@ class Exchange:
             self.link.fail(error)
             return
         if self.event_stream:
+            if self.tail and not self.tail.endswith(EVENT_ENDS):  # cut inside of an event
+                self.link.send(b"\n\n")
             self.link.send(sse_error(error))
         self.link.abort()
+
+    def crash(self) -> None:
+        """To be called where an exception is handled that nobody thought of: answer or cut."""
+        error = unforeseen()
+        if self.call is not None:
+            self.call.cancel()
+        self.finish()
+        self.link.fail(error)
 
     # --- both directions' backpressure, and the client that leaves
 

@@ -161,8 +161,9 @@ class ClientLink:
             return
         body = error_body(error)
         headers = [(b"content-type", b"application/json")]
-        if error.retry_after is not None:
-            headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after)))
+        retry_after = 1.0 if error.retry_after is None and error.status in (429, 503) else error.retry_after
+        if retry_after is not None:
+            headers.append((b"retry-after", b"%d" % math.ceil(retry_after)))
         self.respond(error.status, _REASONS.get(error.status, b"Error"), headers, len(body))
         self.send(body)
         self.end()

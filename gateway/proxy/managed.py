@@ -8,20 +8,23 @@ Each step decides at once or is called back; nothing goes upstream before the bo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from gateway.errors import (
     BodyTooLarge,
     GatewayError,
+    MalformedRequest,
     Overloaded,
+    UpstreamBroken,
     VersionNotFound,
 )
 from gateway.proxy.base import Head, Headers, Link, ResponseHead
 from gateway.proxy.choice import Choice, choose
-from gateway.proxy.exchange import Exchange
+from gateway.proxy.exchange import Exchange, header
 from gateway.proxy.snapshots import Prepared
 from gateway.wire import Piece, chat
-from gateway.wire.decoding import decode_body
+from gateway.wire.decoding import GZIP, Inflater, decode_body
 from gateway.wire.headers import prompt_headers
 from gateway.wire.selection import Selection, select
 from gateway.wire.splice import Fields, split
@@ -29,6 +32,11 @@ from gateway.wire.sse import SseScanner
 
 if TYPE_CHECKING:
     from gateway.proxy.worker import Worker
+
+T = TypeVar("T")
+
+ONCE = (b"x-prompt", b"x-prompt-variables", b"content-encoding")
+REFUSAL_BYTES = 64 * 1024  # of an error that is read before it is relayed
 
 
 class Managed(Exchange):
@@ -41,10 +49,13 @@ class Managed(Exchange):
         "fields",
         "headers",
         "held",
+        "inflater",
         "left",
+        "own",
         "path",
         "path_prompt",
         "prepared",
+        "refusal",
         "request",
         "scanner",
         "selection",
@@ -57,7 +68,7 @@ class Managed(Exchange):
         self.managed = True
         self.path = path
         self.path_prompt = path_prompt
-        self.headers = dict(head.headers)
+        self.headers = single(head.headers)
         self.chunks: list[bytes] = []
         self.size = 0
         self.budgeted = 0  # bytes taken from the worker's budget
@@ -66,7 +77,10 @@ class Managed(Exchange):
         self.held: list[bytes] = []
         self.left: int | None = None  # bytes of the answer still to come, where it said how many
         self.scanner: SseScanner | None = None
+        self.inflater: Inflater | None = None
         self.asked_usage = False
+        self.refusal: tuple[ResponseHead, list[bytes]] | None = None  # perhaps of what we asked for
+        self.own: chat.OwnMessages | None = None
         self.choice: Choice | None = None
         self.prepared: Prepared | None = None
         self.fields: Fields | None = None
@@ -105,37 +119,55 @@ class Managed(Exchange):
             return
         self.size += len(chunk)
         self.chunks.append(chunk)
-        over = self.size - abs(self.budgeted)
-        if over > 0:  # chunked: the length was not known at the head
-            limit = self.worker.settings.limits.body_bytes
-            if self.size > limit:
-                self.fail(BodyTooLarge(f"the body has more than {limit} bytes, which is the limit"))
-            elif self.worker.budget.grow(over):
-                self.budgeted += over
-            else:
-                self.fail(Overloaded("request bodies fill this worker's memory; try again", retry_after=1.0))
+        if self.size <= self.budgeted:
+            return
+        limit = self.worker.settings.limits.body_bytes  # chunked: the length was not known at the head
+        if self.size > limit:
+            self.fail(BodyTooLarge(f"the body has more than {limit} bytes, which is the limit"))
+            return
+        try:
+            self._hold(self.size)
+        except Overloaded as error:
+            self.fail(error)
+
+    def _hold(self, size: int) -> None:
+        """Be accountable for `size` bytes in all. Raises `Overloaded`."""
+        over = size - self.budgeted
+        if over <= 0:
+            return
+        if not self.worker.budget.grow(over):
+            raise Overloaded("request bodies fill this worker's memory; try again", retry_after=1.0)
+        self.budgeted += over
 
     def body_end(self) -> None:
-        if self.finished:
-            return
         if self.waiting:
             self.ended = True
             return
         body = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
         self.chunks.clear()
+        self._step(self._select, body)
+
+    def _step(self, work: Callable[[T], None], what: T) -> None:
+        """One step on the way to the provider; what it raises is the answer."""
+        if self.finished:
+            return
         try:
-            self._select(body)
+            work(what)
         except GatewayError as error:
             self.fail(error)
+        except Exception:  # noqa: BLE001  (logged; the client gets an answer)
+            self.crash()
 
     # --- which prompt, which version
 
     def _select(self, body: bytes) -> None:
         worker = self.worker
         encoding = self.headers.get(b"content-encoding")
-        fields = self.fields = split(
-            body if encoding is None else decode_body(body, encoding, worker.settings.limits.body_bytes)
-        )
+        text = body
+        if encoding is not None:
+            text = decode_body(body, encoding, worker.settings.limits.body_bytes)
+            self._hold(len(text))
+        fields = self.fields = split(text)
         bindings = worker.settings.bindings
         selection = select(self.path_prompt, self.headers, fields, bindings.aliases, bindings.default)
         if selection is None:
@@ -153,8 +185,9 @@ class Managed(Exchange):
 
     def chosen(self, choice: Choice) -> None:
         """The version is known; the worker may have to read it first."""
-        if self.finished:
-            return
+        self._step(self._load, choice)
+
+    def _load(self, choice: Choice) -> None:
         self.choice = choice
         assert self.selection is not None
         prepared = self.worker.versions.get(self.selection.prompt, choice.version)
@@ -164,31 +197,36 @@ class Managed(Exchange):
             self.worker.versions.load(self.selection.prompt, choice.version, self.loaded)
 
     def loaded(self, result: Prepared | GatewayError | None) -> None:
-        if self.finished:
-            return
-        try:
-            if result is None:
-                assert self.selection is not None and self.choice is not None
-                raise VersionNotFound(f"{self.selection.prompt} has no version {self.choice.version}")
-            if isinstance(result, GatewayError):
-                raise result
-            self._inject(result)
-        except GatewayError as error:
-            self.fail(error)
+        self._step(self._inject, result)
 
-    def _inject(self, prepared: Prepared) -> None:
-        selection, fields, request = self.selection, self.fields, self.request
-        assert selection is not None and fields is not None and request is not None
+    def _inject(self, prepared: Prepared | GatewayError | None) -> None:
+        selection, choice = self.selection, self.choice
+        assert selection is not None and choice is not None
+        if prepared is None:
+            raise VersionNotFound(f"{selection.prompt} has no version {choice.version}", param="prompt")
+        if isinstance(prepared, GatewayError):
+            raise prepared
         self.prepared = prepared
-        own = prepared.own
-        if own is None or selection.variables:
-            own = chat.encode_messages(prepared.compiled.render(selection.variables, self.worker.clock))
-        injected = chat.inject(fields, request, prepared.recipe, own, ask_usage=self.worker.asks_usage)
+        self.own = prepared.own
+        if self.own is None or selection.variables:
+            self.own = chat.encode_messages(prepared.compiled.render(selection.variables, self.worker.clock))
+        self._send(ask_usage=self._model() not in self.worker.no_usage)
+        if choice.pinning is not None:
+            choice.pinning.start(self._pin_settled)
+
+    def _send(self, *, ask_usage: bool) -> None:
+        fields, request, prepared, own = self.fields, self.request, self.prepared, self.own
+        assert fields is not None and request is not None and prepared is not None and own is not None
+        injected = chat.inject(fields, request, prepared.recipe, own, ask_usage=ask_usage)
         self.asked_usage = injected.asked_usage
-        self.fields = None
+        if not injected.asked_usage:
+            self.fields = None  # it will not be sent again without our wish
         self.forward(self.worker.target(self.path, self.head.query), injected.pieces, length(injected.pieces))
-        if self.choice is not None and self.choice.pinning is not None:
-            self.choice.pinning.start(self._pin_settled)
+
+    def _model(self) -> str:
+        """The model that the provider is asked for."""
+        assert self.prepared is not None and self.request is not None
+        return self.prepared.recipe.model or self.request.model or ""
 
     # --- the answer
 
@@ -202,31 +240,74 @@ class Managed(Exchange):
         )
 
     def response_head(self, head: ResponseHead) -> None:
+        if self.asked_usage and head.status in (400, 422):
+            self.refusal = head, []
+            return
+        self.fields = None
         self._release()
+        if self.managed:
+            self.inflater, head = inflating(head)
         super().response_head(head)
-        self.left = head.length
+        self.left = None if self.event_stream else head.length
         if self.event_stream and self.managed:
             self.scanner = SseScanner(strip_usage=self.asked_usage)
 
     def response_data(self, data: bytes) -> None:
+        if self.refusal is not None:
+            self._hear_refusal(data)
+            return
+        if self.inflater is not None:
+            data = self.inflater.feed(data)
+            if not data:
+                return
         scanner = self.scanner
         if scanner is not None:
             data = scanner.feed(data)
             if not data:
                 return
+        self.tail = data
         if self._settled():
             self.link.send(data)
             return
         if self.left is not None:
             self.left -= len(data)
         # The next turn may follow the last byte at once, so that byte waits for the pin.
-        last = self.left == 0 if scanner is None else scanner.finish_reason is not None or scanner.done
-        if self.held or last or (scanner is None and self.left is None):
+        if scanner is None and self.left is None:
+            self._send_held()  # only the newest piece may be the last
+            self.held.append(data)
+        elif self.left == 0 or (scanner is not None and (scanner.finish_reason is not None or scanner.done)):
             self.held.append(data)
         else:
             self.link.send(data)
 
+    # --- a provider that does not know stream_options says so with 400, and is asked without
+
+    def _hear_refusal(self, data: bytes) -> None:
+        assert self.refusal is not None
+        self.refusal[1].append(data)
+        if length(self.refusal[1]) > REFUSAL_BYTES:
+            self._relay_refusal()
+
+    def _relay_refusal(self) -> None:
+        assert self.refusal is not None
+        (head, said), self.refusal = self.refusal, None
+        self.asked_usage = False
+        self.response_head(head)
+        for data in said:
+            self.response_data(data)
+
     def response_end(self) -> None:
+        if self.refusal is not None:
+            said = b"".join(self.refusal[1])
+            if b"stream_options" in said or b"include_usage" in said:
+                self.refusal = None
+                self.worker.remember_no_usage(self._model())
+                self._send(ask_usage=False)
+                return
+            self._relay_refusal()
+        if self.inflater is not None and not self.inflater.complete:
+            self.response_failed(UpstreamBroken("the provider's compressed answer is cut short"))
+            return
         if self.scanner is not None:
             rest = self.scanner.finish()
             if rest:
@@ -257,7 +338,8 @@ class Managed(Exchange):
         super().response_end()
 
     def response_failed(self, error: GatewayError) -> None:
-        self._send_held()
+        if self.responded:
+            self._send_held()
         super().response_failed(error)
 
     def client_gone(self) -> None:
@@ -279,5 +361,27 @@ class Managed(Exchange):
         self.budgeted = 0
 
 
-def length(pieces: list[Piece]) -> int:
+def length(pieces: Sequence[Piece]) -> int:
     return sum(map(len, pieces))
+
+
+def single(headers: Headers) -> dict[bytes, bytes]:
+    """The first value of each. Raises `MalformedRequest` for a repeated one that must be unambiguous."""
+    found = dict(headers)
+    if len(found) < len(headers):
+        names = [name for name, _ in headers]
+        for name in ONCE:
+            if names.count(name) > 1:
+                shown = name.decode()
+                raise MalformedRequest(f"header {shown} is there more than once; send it once", param=shown)
+        found = dict(reversed(headers))
+    return found
+
+
+def inflating(head: ResponseHead) -> tuple[Inflater | None, ResponseHead]:
+    """Some providers compress although they were asked not to; the client may not even be able to read it."""
+    encoding = header(head.headers, b"content-encoding")
+    if encoding is None or encoding.lower() not in GZIP:
+        return None, head
+    headers = [pair for pair in head.headers if pair[0] != b"content-encoding"]
+    return Inflater(), ResponseHead(head.status, head.reason, headers, None)

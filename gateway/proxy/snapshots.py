@@ -18,6 +18,7 @@ from gateway.domain.prompt import Version
 from gateway.domain.rollout import Deployment
 from gateway.errors import GatewayError
 from gateway.promptfiles.compiled import CompiledPrompt, compile_prompt
+from gateway.proxy.base import unforeseen
 from gateway.storage import codec, keys
 from gateway.storage.base import Document, Documents
 from gateway.wire.chat import OwnMessages, Recipe, encode_messages, recipe
@@ -99,6 +100,8 @@ class Versions:
             result = await self.fetch(*key)
         except GatewayError as error:
             result = error
+        except Exception:  # noqa: BLE001  (logged; nobody may wait for ever)
+            result = unforeseen()
         for loaded in self._waiting.pop(key):
             loaded(result)
 
@@ -161,6 +164,8 @@ class Snapshots:
                 if not failed:
                     logger.warning("serving on from the last snapshot: %s", error.message)
                 failed = True
+            except Exception:  # without polls nothing would ever change again
+                logger.exception("the snapshot could not follow the store")
             await asyncio.sleep(POLL_INTERVAL)
 
     async def _follow(self, target: int) -> None:

@@ -7,6 +7,7 @@ import socket
 from typing import cast
 
 from gateway.errors import UpstreamBroken
+from gateway.proxy.base import unforeseen
 from gateway.proxy.upstream_call import NEVER, OpenCall, Owner, Phase
 from gateway.proxy.upstream_response import ResponseReader
 
@@ -98,25 +99,26 @@ class Connection(asyncio.Protocol):
         call.answered = True
         try:
             body = reader.feed(data)
-        except UpstreamBroken as error:
+            if reader.head is None:
+                return
+            call.since = self.owner.clock()
+            receiver = call.receiver
+            if call.phase is Phase.SENT:
+                call.phase = Phase.READING
+                call.body = ()
+                receiver.response_head(reader.head)
+            if body and self.call is call:
+                receiver.response_data(body)
+            if self.call is not call:
+                return
+            if reader.complete:
+                self._finish(call, reader)
+            else:
+                receiver.response_flush()
+        except UpstreamBroken as error:  # by our reading, or by the receiver's
             call.fail(error)
-            return
-        if reader.head is None:
-            return
-        call.since = self.owner.clock()
-        receiver = call.receiver
-        if call.phase is Phase.SENT:
-            call.phase = Phase.READING
-            call.body = ()
-            receiver.response_head(reader.head)
-        if body and self.call is call:
-            receiver.response_data(body)
-        if self.call is not call:
-            return
-        if reader.complete:
-            self._finish(call, reader)
-        else:
-            receiver.response_flush()
+        except Exception:  # noqa: BLE001  (logged; the client gets an answer)
+            call.fail(unforeseen())
 
     def eof_received(self) -> None:
         """Over TLS only a close_notify leads here: an answer that lasts to the end cannot be cut unseen."""
@@ -157,7 +159,12 @@ class Connection(asyncio.Protocol):
             self.owner.release(self, call.since)
         else:
             self.owner.discard(self)
-        receiver.response_end()
+        try:
+            receiver.response_end()
+        except UpstreamBroken as error:
+            receiver.response_failed(error)
+        except Exception:  # noqa: BLE001  (logged; the client gets an answer)
+            receiver.response_failed(unforeseen())
 
     def _lose(self, call: OpenCall | None, exc: Exception | None) -> None:
         """The provider closed, or the network did."""

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from gateway.domain.pins import PinRules, View
 from gateway.domain.request_id import RequestId, sign
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
-from gateway.proxy.base import Handler, Head, Link
+from gateway.proxy.base import Handler, Head, Link, unforeseen
 from gateway.proxy.budget import BodyBudget
 from gateway.proxy.choice import Choice
 from gateway.proxy.edge import Edge
@@ -38,6 +38,7 @@ IDLE_GRACE = 1.0  # s
 OPEN_AGAIN = 1.0  # s between attempts to open a store that was not there at the start
 CHAT = b"/v1/chat/completions"
 API = b"/v1/"
+MOST_MODELS = 1000
 START_PATIENCE = 3.0  # s that a start waits for the store before it serves what is kept on disk
 
 
@@ -64,7 +65,7 @@ class Worker:
             size=settings.sessions.cache,
             patience=settings.sessions.lookup_timeout,
         )
-        self.asks_usage = True
+        self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
         self.sessionless: dict[str, int] = {}  # requests that were assigned one by one, by cause
         upstream = settings.upstream
         parts = urlsplit(upstream.base_url)
@@ -107,7 +108,14 @@ class Worker:
             return exchange
         except GatewayError as error:
             link.fail(error)
-            return Refusal()
+        except Exception:  # noqa: BLE001  (logged; the client gets an answer)
+            link.fail(unforeseen())
+        return Refusal()
+
+    def remember_no_usage(self, model: str) -> None:
+        if len(self.no_usage) >= MOST_MODELS:  # clients can make names up
+            self.no_usage.clear()
+        self.no_usage.add(model)
 
     def target(self, path: bytes, query: bytes) -> bytes:
         """The request target at the provider: its base path stands for our /v1."""
@@ -217,17 +225,23 @@ class Worker:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP)
-            now = self.clock()
-            self.edge.sweep(now)
-            self.upstream.sweep(now)
-            self.budget.sweep(now)
-            self.read_overrides()
-            if self._kept_is_old:
-                self._keep_view()
-            if self.store.regressed and not self._alarmed:
-                self._alarmed = True
-                logger.critical("the store has lost commits that it had acknowledged (a failover?)")
-                self.snapshots.reread()
+            try:
+                self.sweep(self.clock())
+            except Exception:  # without sweeps there are no time limits
+                logger.exception("a sweep failed")
+
+    def sweep(self, now: float) -> None:
+        """Enforce every time limit; about once a second."""
+        self.edge.sweep(now)
+        self.upstream.sweep(now)
+        self.budget.sweep(now)
+        self.read_overrides()
+        if self._kept_is_old:
+            self._keep_view()
+        if self.store.regressed and not self._alarmed:
+            self._alarmed = True
+            logger.critical("the store has lost commits that it had acknowledged (a failover?)")
+            self.snapshots.reread()
 
     def read_overrides(self) -> None:
         """What cannot be understood changes nothing, and is said once."""

@@ -6,9 +6,10 @@ taken as well). Anything else is answered 415 with what is supported.
 
 import zlib
 
-from gateway.errors import BodyTooLarge, MalformedRequest, UnsupportedEncoding
+from gateway.errors import BodyTooLarge, MalformedRequest, UnsupportedEncoding, UpstreamBroken
 
 MAX_MEMBERS = 8  # each member costs a copy of what follows it
+GZIP = (b"gzip", b"x-gzip")
 
 _GZIP = zlib.MAX_WBITS | 16
 _IDENTITY = (b"", b"identity")
@@ -20,7 +21,7 @@ def decode_body(body: bytes, encoding: bytes | None, limit: int) -> bytes:
     name = (encoding or b"").strip().lower()
     if name in _IDENTITY:
         return body
-    if name in (b"gzip", b"x-gzip"):
+    if name in GZIP:
         return _inflate(body, _GZIP, limit)
     if name == b"deflate":
         # A zlib header is a multiple of 31 with method 8 (RFC 1950 section 2.2).
@@ -57,3 +58,28 @@ def _inflate(body: bytes, window: int, limit: int) -> bytes:
             raise MalformedRequest("bytes follow the end of the compressed body", param="content-encoding")
         rest = engine.unused_data
     raise MalformedRequest(f"a gzip body has at most {MAX_MEMBERS} members", param="content-encoding")
+
+
+class Inflater:
+    """A gzip answer as it comes: what each chunk says is there at once, and `complete` tells a whole one."""
+
+    __slots__ = ("_engine",)
+
+    def __init__(self) -> None:
+        self._engine = zlib.decompressobj(_GZIP)
+
+    def feed(self, data: bytes) -> bytes:
+        """Raises `UpstreamBroken`."""
+        try:
+            found = self._engine.decompress(data)
+            while self._engine.eof and self._engine.unused_data:  # another member
+                rest = self._engine.unused_data
+                self._engine = zlib.decompressobj(_GZIP)
+                found += self._engine.decompress(rest)
+        except zlib.error as error:
+            raise UpstreamBroken(f"the provider's answer is not the gzip it says it is: {error}") from error
+        return found
+
+    @property
+    def complete(self) -> bool:
+        return self._engine.eof
