@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import orjson
 import uvloop
@@ -50,8 +51,8 @@ class Process:
         self.stop = asyncio.Event()
         self.hurry = asyncio.Event()  # told twice: cut what is in flight
         self.is_ready = False
-        self.status: dict[str, object] = {}
-        self.seeded = False  # the configuration's prompts have reached the workers
+        self.status: dict[str, Any] = {}
+        self.store_is_down = False  # it was, when this process first needed it
         self._reports = reports
         self._lifeline: asyncio.Task[None] | None = None
 
@@ -133,8 +134,7 @@ async def run_services(process: Process) -> None:
 async def run_health(process: Process) -> None:
     """What a machine that only has workers answers on the admin port: whether it can take requests."""
     store = make_store(process.settings)
-    process.seeded = True  # by another machine
-    opening = asyncio.create_task(_open_when_up(store))
+    opening = asyncio.create_task(_open_when_up(process, store))
     readiness = _readiness(process, store)
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz(readiness))])
@@ -156,7 +156,7 @@ async def _site(app: web.Application, sock: socket.socket) -> AsyncIterator[None
         await runner.cleanup()
 
 
-async def _open_when_up(store: Store) -> None:
+async def _open_when_up(process: Process, store: Store) -> None:
     """Raises `ConfigError` if the store is there but cannot be used."""
     said = False
     while True:
@@ -168,7 +168,7 @@ async def _open_when_up(store: Store) -> None:
         except GatewayError as error:
             if not said:
                 logger.error("waiting for the store: %s", error.message)
-            said = True
+            said = process.store_is_down = True
         await asyncio.sleep(OPEN_AGAIN)
     if said:
         logger.info("the store answers")
@@ -176,7 +176,7 @@ async def _open_when_up(store: Store) -> None:
 
 async def _seed_when_up(process: Process, store: Store) -> None:
     """Raises `ConfigError` for a store or prompt files that cannot be used."""
-    await _open_when_up(store)
+    await _open_when_up(process, store)
     settings = process.settings.seed
     while settings is not None:
         try:
@@ -191,7 +191,6 @@ async def _seed_when_up(process: Process, store: Store) -> None:
             logger.error("the prompts of the configuration wait: %s", error.message)
         await asyncio.sleep(OPEN_AGAIN)
     await asyncio.sleep(SPREAD)
-    process.seeded = True
     process.ready()
 
 
@@ -207,13 +206,12 @@ def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[st
             health = {"ready": False, "error": error.message}
         children = process.status.get("children")  # None until the supervisor has told
         stopping = bool(process.status.get("stopping"))
-        serving = isinstance(children, dict) and all(child["ready"] for child in children.values())
-        if health["ready"]:
-            serving = serving and process.is_ready
-        elif isinstance(children, dict):
-            serving = serving and any(name.startswith("worker-") for name in children)
-        if health["ready"] is True and process.settings.seed is not None:
-            serving = serving and process.seeded
+        serving = children is not None and all(child["ready"] for child in children.values())
+        has_workers = any(name.startswith("worker-") for name in children or ())
+        if not process.is_ready:
+            serving = serving and process.store_is_down and has_workers
+        elif not has_workers:
+            serving = serving and health["ready"] is True
         return {
             "ready": serving and not stopping,
             "stopping": stopping,
