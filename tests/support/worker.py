@@ -6,12 +6,12 @@ What it holds can be looked at: `WorkerStage.assert_empty` says that nothing is 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import logging
 import random
 import socket
-import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -171,6 +171,11 @@ class WorkerStage:
     def seen(self, last: int = 1) -> list[dict[str, Any]]:
         return self.simulator.provider.journal.last(last)
 
+    def sent(self) -> dict[str, Any]:
+        """The body that the provider received last."""
+        body: dict[str, Any] = json.loads(base64.b64decode(self.seen()[-1]["body"]))
+        return body
+
     # --- what is held
 
     def held(self) -> dict[str, int]:
@@ -258,7 +263,3 @@ async def worker_stage(
         await worker.close()
         await simulator.close()
         logging.getLogger("gateway").removeHandler(complaints)
-
-
-def gunzip(data: bytes) -> bytes:
-    return zlib.decompress(data, 31)
