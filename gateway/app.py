@@ -35,7 +35,6 @@ from gateway.web.admin import build_admin, healthz, readyz
 logger = logging.getLogger(__name__)
 
 REFUSED_EXIT = 2
-SPREAD = 0.5  # s in which a change reaches every worker
 OPEN_AGAIN = 1.0  # s between looks at a store that is not there
 CHANGE_LIMIT = 0.5  # s in which a change reaches every worker
 ADMIN_GRACE = 3.0  # s that admin requests in flight have at the end
@@ -50,8 +49,8 @@ class Process:
         self.sock = sock
         self.stop = asyncio.Event()
         self.hurry = asyncio.Event()  # told twice: cut what is in flight
-        self.is_ready = False
-        self.status: dict[str, Any] = {}
+        self.status: dict[str, Any] = {}  # as the supervisor told it last
+        self.informed = asyncio.Event()
         self.store_is_down = False  # it was, when this process first needed it
         self._reports = reports
         self._lifeline: asyncio.Task[None] | None = None
@@ -68,7 +67,6 @@ class Process:
         self.stop.set()
 
     def ready(self) -> None:
-        self.is_ready = True
         self._report({"ready": True})
 
     def refuse(self, why: str) -> None:
@@ -85,8 +83,10 @@ class Process:
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         async for line in reader:
             self.status = orjson.loads(line)
+            self.informed.set()
         logger.error("the supervisor is gone")
         self.stop.set()
+        self.informed.set()
 
 
 def make_store(settings: Settings) -> Store:
@@ -120,6 +120,7 @@ async def run_worker(process: Process) -> None:
 async def run_services(process: Process) -> None:
     """Admin API; seeds the prompts of the configuration once the store answers."""
     store = make_store(process.settings)
+    await process.informed.wait()
     seeding = asyncio.create_task(_seed_when_up(process, store))
     stopped = asyncio.create_task(process.stop.wait())
     async with _site(build_admin(store, readiness=_readiness(process, store)), process.sock):
@@ -134,6 +135,7 @@ async def run_services(process: Process) -> None:
 async def run_health(process: Process) -> None:
     """What a machine that only has workers answers on the admin port: whether it can take requests."""
     store = make_store(process.settings)
+    await process.informed.wait()
     opening = asyncio.create_task(_open_when_up(process, store))
     readiness = _readiness(process, store)
     app = web.Application()
@@ -190,7 +192,6 @@ async def _seed_when_up(process: Process, store: Store) -> None:
         except GatewayError as error:
             logger.error("the prompts of the configuration wait: %s", error.message)
         await asyncio.sleep(OPEN_AGAIN)
-    await asyncio.sleep(SPREAD)
     process.ready()
 
 
@@ -204,11 +205,11 @@ def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[st
             health: dict[str, object] = {"ready": True, "revision": tick.revision}
         except GatewayError as error:
             health = {"ready": False, "error": error.message}
-        children = process.status.get("children")  # None until the supervisor has told
+        children = process.status.get("children")
         stopping = bool(process.status.get("stopping"))
         serving = children is not None and all(child["ready"] for child in children.values())
         has_workers = any(name.startswith("worker-") for name in children or ())
-        if not process.is_ready:
+        if not process.status.get("seeded"):
             serving = serving and process.store_is_down and has_workers
         elif not has_workers:
             serving = serving and health["ready"] is True

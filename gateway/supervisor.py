@@ -123,9 +123,10 @@ class Supervisor:
             for child in self._children
             if child.role not in TELLS
         }
+        seeded = any(child.been_ready for child in self._children if child.role in TELLS)
         for child in (*self._children, *self._coming):
             if child.role in TELLS:
-                child.tell({"children": children, "stopping": self._stopping})
+                child.tell({"children": children, "seeded": seeded, "stopping": self._stopping})
         if not self._announced and self._children and all(child.ready for child in self._children):
             self._announced = True
             for line in welcome(self._settings, self._sockets):
