@@ -64,7 +64,6 @@ class Exchange:
     # --- the answer
 
     def response_head(self, head: ResponseHead) -> None:
-        self.responded = True
         content_type = header(head.headers, b"content-type")
         events = content_type is not None and content_type.lower().startswith(EVENT_STREAM)
         self.event_stream = events and header(head.headers, b"content-encoding") is None
@@ -72,6 +71,7 @@ class Exchange:
         # An event stream may lose an event or gain one, so a length that it announced is not kept.
         length = None if self.event_stream else head.length
         self.link.respond(head.status, head.reason, headers, length)
+        self.responded = True
 
     def added_headers(self) -> Headers:
         return []

@@ -92,8 +92,11 @@ async def tried(stage: WorkerStage, fault: str, headers: dict[str, str], *, stre
     return []
 
 
-@pytest.mark.parametrize("headers", [PASSED, PROMPTED], ids=["passed", "prompted"])
-@pytest.mark.parametrize("rollout", [False, True], ids=["live", "rollout"])
+@pytest.mark.parametrize(
+    ("headers", "rollout"),
+    [(PASSED, False), (PROMPTED, False), (PROMPTED, True)],
+    ids=["passed", "live", "rollout"],
+)
 @on_uvloop
 async def test_each_fault_is_told_and_leaves_nothing(
     tmp_path: Path, headers: dict[str, str], rollout: bool
