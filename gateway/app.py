@@ -32,7 +32,7 @@ from gateway.storage.create import create_store
 from gateway.storage.limits import Limits
 from gateway.web.admin import build_admin, healthz, readyz
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("gateway.app")  # it runs as __main__
 
 REFUSED_EXIT = 2
 OPEN_AGAIN = 1.0  # s between looks at a store that is not there
