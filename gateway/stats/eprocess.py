@@ -16,7 +16,7 @@ Assumptions: the arm of a unit is drawn with probability π whatever its badness
 order that does not depend on the arm. Nothing else: no distribution, no variance, no sample size.
 
 Source: Waudby-Smith & Ramdas 2024, doi:10.1093/jrsssb/qkad009, arXiv:2010.09686; the inverse propensity form
-as in Waudby-Smith, Wu, Ramdas, Karampatziakis & Mineiro 2024, doi:10.1145/3643693, arXiv:2210.10768.
+as in Waudby-Smith, Wu, Ramdas, Karampatziakis & Mineiro 2024, arXiv:2210.10768.
 """
 
 from bisect import bisect_right

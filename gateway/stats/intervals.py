@@ -91,7 +91,7 @@ def tuned_rho(variance: float, tolerance: float, alpha: float = 0.05) -> float:
 
     The plan is `power.canary_units`: n0 = 2 ln(1/α) σ² / ((1 − π) δ²) of the canary, when V is about
     n0 (1 − π) σ² = 2 ln(1/α) σ⁴/δ², whatever the split. The width at V is least for about
-    ρ = V / (2 ln(1/α) + ln(1 + 2 ln(1/α))) (Howard et al. 2021, section 3.5).
+    ρ = V / (2 ln(1/α) + ln(1 + 2 ln(1/α))) (Howard et al. 2021).
 
     >>> round(tuned_rho(0.0625, 0.05), 4)
     1.1796

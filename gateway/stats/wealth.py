@@ -5,8 +5,8 @@ Every bettor k starts with 1 and stakes a fraction of what it has on each unit: 
 so is the mean over bettors, E; and by Ville's inequality P(E ever reaches 1/α) ≤ α, whenever one looks.
 
 Source: Waudby-Smith & Ramdas 2024, Estimating means of bounded random variables by betting,
-doi:10.1093/jrsssb/qkad009, arXiv:2010.09686. Later starts: Shin, Ramdas & Rinaldo 2024, E-detectors,
-doi:10.51387/23-NEJSDS51, arXiv:2203.03532.
+doi:10.1093/jrsssb/qkad009, arXiv:2010.09686. Later starts: Shin, Ramdas & Rinaldo, E-detectors,
+arXiv:2203.03532.
 """
 
 from collections.abc import Sequence
