@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -104,6 +105,8 @@ class Gateway:
         except urllib.error.HTTPError as error:
             answer: dict[str, Any] = json.loads(error.read())
             return answer
+        except http.client.RemoteDisconnected:  # the process that answers was just replaced
+            return self.ready()
 
     def worker_pids(self) -> list[int]:
         children = self.ready()["children"]
