@@ -112,15 +112,14 @@ async def test_sigterm_drains(folder: Path) -> None:
         assert "Traceback" not in gateway.log()
 
 
-@pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGINT])
-async def test_a_second_signal_cuts_the_drain_short(folder: Path, again: signal.Signals) -> None:
+async def test_a_second_signal_cuts_the_drain_short(folder: Path) -> None:
     with running(make_gateway(folder, workers=1)) as gateway:
         pids = family(gateway)
         stream = await slow_stream(gateway, 500)
         send(gateway, signal.SIGINT)
         await until(lambda: gateway.ready()["stopping"])
         asked = time.monotonic()
-        send(gateway, again)
+        send(gateway, signal.SIGTERM)
         await until(lambda: ended(gateway))
         assert time.monotonic() - asked < 5.0
         assert gateway.process is not None
@@ -298,7 +297,6 @@ def test_a_second_gateway_on_the_same_port(gateway: Gateway) -> None:
         ("workers: 2", "workers: two", "workers: Input should be a valid integer"),
         ("data_directory: ", "data_directory: /dev/null/", "data_directory: /dev/null/"),
         ("{kind: sqlite, directory: ", "{kind: sqlite, directory: /dev/null/", "the store's directory"),
-        ("/prompts", "/nowhere", "nowhere is not a folder"),
         ("/scenario.yaml", "/nowhere.yaml", "nowhere.yaml: cannot be read"),
     ],
 )
