@@ -25,11 +25,10 @@ from gateway.control.registry import Registry
 from gateway.control.seed import seed
 from gateway.errors import ConfigError, GatewayError, PromptError
 from gateway.proxy.worker import Worker, build_worker
-from gateway.settings import Settings, SqliteSettings
+from gateway.settings import Settings
 from gateway.simulator.server import read_scenario, start_simulator
 from gateway.storage.base import Store
-from gateway.storage.create import create_store
-from gateway.storage.limits import Limits
+from gateway.storage.create import store_of
 from gateway.web.admin import build_admin, healthz, readyz
 
 logger = logging.getLogger("gateway.app")  # it runs as __main__
@@ -89,24 +88,10 @@ class Process:
         self.informed.set()
 
 
-def make_store(settings: Settings) -> Store:
-    limits = Limits(lookup=settings.sessions.lookup_timeout)
-    if isinstance(settings.store, SqliteSettings):
-        return create_store("sqlite", settings.store.directory, limits=limits)
-    redis = settings.store
-    return create_store(
-        "redis",
-        redis.url,
-        prefix=redis.prefix,
-        accept_data_loss=redis.accept_data_loss,
-        limits=limits,
-    )
-
-
 async def run_worker(process: Process) -> None:
     """Data plane. A store that is down at the start does not keep it from serving baselines."""
     worker: Worker = build_worker(
-        process.settings, make_store(process.settings), slot=process.slot, random=random.SystemRandom().random
+        process.settings, store_of(process.settings), slot=process.slot, random=random.SystemRandom().random
     )
     await worker.start(process.sock)
     gc.collect()
@@ -119,7 +104,7 @@ async def run_worker(process: Process) -> None:
 
 async def run_services(process: Process) -> None:
     """Admin API; seeds the prompts of the configuration once the store answers."""
-    store = make_store(process.settings)
+    store = store_of(process.settings)
     await process.informed.wait()
     seeding = asyncio.create_task(_seed_when_up(process, store))
     stopped = asyncio.create_task(process.stop.wait())
@@ -134,7 +119,7 @@ async def run_services(process: Process) -> None:
 
 async def run_health(process: Process) -> None:
     """What a machine that only has workers answers on the admin port: whether it can take requests."""
-    store = make_store(process.settings)
+    store = store_of(process.settings)
     await process.informed.wait()
     opening = asyncio.create_task(_open_when_up(process, store))
     readiness = _readiness(process, store)

@@ -23,9 +23,7 @@ from gateway.cli.remote import RemoteOperations
 from gateway.control.operations import Operations, StoreOperations
 from gateway.control.plan import By
 from gateway.errors import ConfigError, GatewayError, Unavailable
-from gateway.settings import RedisSettings, Settings
-from gateway.storage.base import Store
-from gateway.storage.create import create_store
+from gateway.storage.create import store_of
 from gateway.supervisor import read_settings
 
 REFUSED, USAGE, UNAVAILABLE = 1, 2, 3
@@ -119,14 +117,6 @@ async def opened(config: Path, url: str | None) -> AsyncIterator[Operations]:
         yield StoreOperations(store)
     finally:
         await store.close()
-
-
-def store_of(settings: Settings) -> Store:
-    """The configured store, not open yet."""
-    store = settings.store
-    if isinstance(store, RedisSettings):
-        return create_store("redis", store.url, prefix=store.prefix, accept_data_loss=store.accept_data_loss)
-    return create_store("sqlite", store.directory)
 
 
 async def _run(function: Command, shared: dict[str, Any], options: dict[str, Any]) -> Any:

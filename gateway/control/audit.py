@@ -132,6 +132,6 @@ def _broken(count: int, sequence: int, problem: str) -> Verification:
 def _as_written(document: Document) -> AuditEntry | None:
     try:
         entry = codec.decode_document(document, AuditEntry)
-    except (GatewayError, UnicodeDecodeError):
+    except GatewayError:
         return None
     return entry if codec.encode(entry) == document.value else None

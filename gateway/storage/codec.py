@@ -21,7 +21,7 @@ def decode(value: bytes, kind: type[T], *, key: str) -> T:
     newer gateway of the same fleet may write them."""
     try:
         return _decoder(kind).decode(value)
-    except (msgspec.MsgspecError, GatewayError, RecursionError) as error:
+    except (msgspec.MsgspecError, GatewayError, RecursionError, UnicodeDecodeError) as error:
         raise GatewayError(
             f"document {key!r} cannot be read as {kind.__name__}: {error}", param=key
         ) from error

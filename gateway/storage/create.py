@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from gateway.settings import Settings, SqliteSettings
 from gateway.storage.base import Store
 from gateway.storage.limits import DEFAULT_LIMITS, Limits
 from gateway.storage.redis import RedisStore
@@ -22,3 +23,18 @@ def create_store(
     if kind == "sqlite":
         return SqliteStore(Path(location), limits=limits)
     return RedisStore(location, prefix=prefix, accept_data_loss=accept_data_loss, limits=limits)
+
+
+def store_of(settings: Settings) -> Store:
+    """The configured store, not open yet."""
+    limits = Limits(lookup=settings.sessions.lookup_timeout)
+    store = settings.store
+    if isinstance(store, SqliteSettings):
+        return create_store("sqlite", store.directory, limits=limits)
+    return create_store(
+        "redis",
+        store.url,
+        prefix=store.prefix,
+        accept_data_loss=store.accept_data_loss,
+        limits=limits,
+    )

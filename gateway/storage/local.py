@@ -28,11 +28,10 @@ PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A worker's view as kept on disk. `store_offset` is store time minus wall clock, s."""
+    """A worker's view as kept on disk."""
 
     deployments: dict[str, Deployment]
     versions: list[Version]
-    store_offset: float = 0.0
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = 0o600, keep: bool = False) -> None:

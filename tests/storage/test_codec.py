@@ -57,3 +57,8 @@ def test_what_cannot_be_read_names_its_key(value: bytes) -> None:
 
 def test_fields_of_a_newer_gateway_are_ignored() -> None:
     assert decode(b'{"prompt": "p", "future": {}}', Deployment, key="k") == Deployment("p")
+
+
+def test_bytes_that_are_no_text_name_their_key() -> None:
+    with pytest.raises(GatewayError, match="deployment/x"):
+        decode(b'{"prompt":"\xff"}', Deployment, key="deployment/x")
