@@ -3,6 +3,7 @@
 names        the one shape of all names
 prompt       a version's content, its digest; the version and its metadata
 rollout      phases as a transition table; the deployment, the one document that decides what is served
+policy       what a rollout must show; the named policies
 assignment   bucket and arm of a session; the pin protocol
 request_id   the signed ids of managed responses
 audit        the hash chain
