@@ -1,0 +1,93 @@
+"""What the evidence log holds: batches of records, written by workers and judges, read by the fold.
+
+    Assigned   a measured session was pinned: written once, while its first answer is still on its way
+    Observed   one request of a measured session has ended
+    Scored     a judge's result on a session's judged response, or why there is none
+
+Every record names its session's pin (`Drawn`), so that any of them opens the unit and π is exact. Times are
+the store's as the worker estimates it, s; durations are s of the worker's own clock. A batch is folded once:
+the fold remembers the last sequence of each writer's start.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Outcome = Literal[
+    "ok",
+    "prompt",  # an error that a prompt can cause: a refused request (400, 413, 422), an error in the stream
+    "provider",  # failed before the model saw the prompt: no connection, 429, 5xx
+    "client",  # the client left first, so nobody knows how it would have ended
+]
+
+
+class Drawn(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A session's pin as the fold needs it: drawn with `weight` and sampled with `q1`, `q0` at `pinned_at`;
+    `judged`: its first response goes to the judge."""
+
+    session: bytes
+    canary: bool
+    weight: float
+    q1: float
+    q0: float
+    pinned_at: float
+    judged: bool = False
+
+
+class Assigned(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False):
+    unit: Drawn
+
+
+class Observed(msgspec.Struct, frozen=True, array_like=True, tag="o", gc=False):
+    """`first`: the request that made the pin. `again`: the SDK repeats a request (no new unit). `started_at`:
+    when it was received. `first_token`, `total`: s, from when it was received. `tokens`: of the answer.
+    `cost`: USD at list price as if nothing had been cached. None: not known. `flags`: safety flags."""
+
+    unit: Drawn
+    first: bool
+    again: bool
+    started_at: float
+    outcome: Outcome
+    total: float
+    first_token: float | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    flags: tuple[str, ...] = ()
+
+
+class Scored(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
+    """`score` in [0, 1], 1 is best; None with a `cause` if it could not be judged."""
+
+    unit: Drawn
+    score: float | None
+    judged_at: float
+    cause: str = ""
+
+
+Evidence = Assigned | Observed | Scored
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """What one writer puts into one rollout's log at once. `writer` names one start of one process;
+    `sequence` counts its batches in this log from 1; `dropped` its records lost so far to a full buffer."""
+
+    writer: str
+    sequence: int
+    written_at: float
+    records: tuple[Evidence, ...]
+    dropped: int = 0
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Batch)
+
+
+def encode_batch(batch: Batch) -> bytes:
+    return _ENCODER.encode(batch)
+
+
+def decode_batch(value: bytes) -> Batch:
+    """Raises `msgspec.DecodeError` for bytes that no gateway of this version wrote."""
+    return _DECODER.decode(value)
