@@ -16,6 +16,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from gateway.errors import (
@@ -245,7 +246,11 @@ class Pool:
         server_name = self._host if self._tls is not None else None
         connection.task = loop.create_task(
             loop.create_connection(
-                lambda: connection, self._host, self._port, ssl=self._tls, server_hostname=server_name
+                lambda: cast(Any, connection),
+                self._host,
+                self._port,
+                ssl=self._tls,
+                server_hostname=server_name,
             )
         )
         connection.task.add_done_callback(partial(self._connect_ended, connection))

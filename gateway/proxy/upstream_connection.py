@@ -14,7 +14,7 @@ from gateway.proxy.upstream_response import ResponseReader
 PROBE_AFTER, PROBE_EVERY = 60, 30  # s; a model may think for longer than a NAT keeps a silent connection
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """A transport to the provider and the call that it serves, if any."""
 
     __slots__ = (
