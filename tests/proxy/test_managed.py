@@ -175,7 +175,7 @@ def _hold(stage: WorkerStage, phase: str, hold: asyncio.Event) -> asyncio.Event:
         ("gateway.proxy.managed", "choose"),
         ("gateway.wire.chat", "inject"),
         ("gateway.proxy.exchange", "response_headers"),
-        ("gateway.proxy.managed", "SseScanner"),
+        ("gateway.proxy.managed", "ChatScanner"),
     ],
     ids=lambda where: where[1],
 )
@@ -188,7 +188,7 @@ async def test_an_unforeseen_exception_is_answered_logged_and_leaves_nothing(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(".".join(where), _fails)
             reply = await stage.ask(chat_body(stream=True), PROMPTED)
-        if where[1] == "SseScanner":  # the head is on its way
+        if where[1] == "ChatScanner":  # the head is on its way
             assert reply.end in ("cut", "reset")
         else:
             assert (reply.status, reply.error["code"]) == (500, "internal_error")
