@@ -58,17 +58,23 @@ def compile_options(
 def apply_options(fields: Fields, options: Iterable[Option], edits: dict[str, bytes | None]) -> None:
     """Add what `options` change to `edits`. Raises `DuplicateKey`, and `InvalidValue` where a member would go
     into something that is no object."""
-    nested: dict[str, list[Option]] = {}
+    nested: dict[str, list[Option]] | None = None
     for option in options:
-        if option.inner:
-            nested.setdefault(option.field, []).append(option)
-        else:
-            _apply(fields, option, edits)
-    for field, inside in nested.items():
-        _apply_inside(fields, field, inside, edits)
+        field, value, locked, inner, synonyms = option
+        if inner:
+            if nested is None:
+                nested = {}
+            nested.setdefault(field, []).append(option)
+        elif synonyms:
+            _apply_limit(fields, option, edits)
+        elif locked or field not in fields:
+            edits[field] = value
+    if nested is not None:
+        for field, inside in nested.items():
+            _apply_inside(fields, field, inside, edits)
 
 
-def _apply(fields: Fields, option: Option, edits: dict[str, bytes | None]) -> None:
+def _apply_limit(fields: Fields, option: Option, edits: dict[str, bytes | None]) -> None:
     given = [name for name in option.synonyms if name in fields]
     if (given or option.field in fields) and not option.locked:
         return
