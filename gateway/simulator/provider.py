@@ -8,19 +8,31 @@ from gateway.simulator.chat import complete
 from gateway.simulator.endpoints import echo, embeddings, model, models, moderations
 from gateway.simulator.faults import FAULTS
 from gateway.simulator.inspection import Journal
+from gateway.simulator.messages import converse, count_tokens
 from gateway.simulator.reply import Reply, Request, Steps, error_reply, json_reply, normal
+from gateway.simulator.responses import respond
 from gateway.simulator.scenario import Cast, Scenario, load_scenario
 
 Endpoint = Callable[[Cast, Request], Reply]
 
 ENDPOINTS: dict[bytes, tuple[bytes, Endpoint]] = {
     b"/v1/chat/completions": (b"POST", complete),
+    b"/v1/responses": (b"POST", respond),
+    b"/v1/messages": (b"POST", converse),
+    b"/v1/messages/count_tokens": (b"POST", count_tokens),
     b"/v1/embeddings": (b"POST", embeddings),
     b"/v1/moderations": (b"POST", moderations),
     b"/v1/models": (b"GET", models),
 }
 INSPECTION = b"/__sim/"
 _LAST = re.compile(rb"(?:^|&)last=(\d{1,9})(?:&|$)")
+
+
+def _credential(request: Request) -> str:
+    """A bearer token, or what Anthropic's clients send."""
+    bearer = request.header(b"authorization") or b""
+    key = bearer.removeprefix(b"Bearer ") if bearer.startswith(b"Bearer ") else request.header(b"x-api-key")
+    return (key or b"").decode("latin-1")
 
 
 class Provider:
@@ -53,9 +65,7 @@ class Provider:
     def _reply(self, request: Request) -> Reply:
         path = request.target.partition(b"?")[0]
         keys = self.cast.scenario.api_keys
-        if keys and (request.header(b"authorization") or b"").decode("latin-1") not in (
-            f"Bearer {k}" for k in keys
-        ):
+        if keys and _credential(request) not in keys:
             return error_reply(401, "Incorrect API key provided.", code="invalid_api_key")
         method, endpoint = ENDPOINTS.get(path, (b"", None))
         if endpoint is not None and request.method == method:
