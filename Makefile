@@ -22,6 +22,7 @@ run: $(VENV)/.run
 
 deps: $(VENV)/.dev
 	@sh scripts/test-servers
+	@sh scripts/test-clients
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -37,8 +38,7 @@ bench: deps
 	$(BIN)/python -m benchmarks.overhead
 
 LOCK := $(BIN)/uv pip compile --universal --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml
-lock: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet uv
+lock: $(VENV)/.dev
 	$(LOCK) --group build -o requirements.txt
 	$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
 
