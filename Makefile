@@ -27,6 +27,7 @@ run: $(VENV)/.run
 
 deps: $(VENV)/.dev $(VENV)/.run
 	@sh scripts/test-servers
+	@sh scripts/test-clients
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -42,8 +43,7 @@ bench: deps
 	$(BIN)/python -m benchmarks.overhead
 
 LOCK := $(BIN)/uv pip compile --universal --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml
-lock: $(VENV)/.packages
-	$(BIN)/python -m pip install --quiet uv
+lock: $(VENV)/.dev
 	$(LOCK) --group build -o requirements.txt
 	$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
 

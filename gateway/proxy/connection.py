@@ -23,6 +23,7 @@ from typing import Final, Protocol, cast
 from gateway.errors import ClientError, GatewayError, MalformedRequest, Overloaded, RequestTimeout
 from gateway.proxy.base import Handler, OpenHandler
 from gateway.proxy.framing import Body, ChunkedBody, HeadParser, SizedBody
+from gateway.proxy.hangup import hung_up
 from gateway.proxy.link import ClientLink
 from gateway.settings import Limits, Timeouts
 
@@ -417,6 +418,9 @@ class EdgeConnection:
         if flushed == self._written or flushed > self._flushed:
             self._flushed, self._progress = flushed, now
         elif now - self._progress > limits.write_stalled:
+            self.kill()
+            return
+        if self._read_paused and hung_up(self._transport):
             self.kill()
             return
         phase, idle = self._phase, now - self._since

@@ -17,6 +17,7 @@ tests and benchmarks.
     faults      the table of everything a provider can do wrong
     corruptions faults that break the bytes themselves
     provider    routes
+    listener    the listening socket, which can refuse for a while
     server      connections, `start_simulator`, `run_simulator`
 
 The same seed and the same request give the same answer. `x-sim-*` request headers steer one request:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from gateway.errors import ConfigError
 from gateway.simulator.chat import complete
 from gateway.simulator.endpoints import echo, embeddings, model, models, moderations
-from gateway.simulator.faults import FAULTS
+from gateway.simulator.faults import EARLY, FAULTS
 from gateway.simulator.inspection import Journal
 from gateway.simulator.messages import converse, count_tokens
 from gateway.simulator.reply import Reply, Request, Steps, error_reply, json_reply, normal
@@ -25,6 +25,8 @@ ENDPOINTS: dict[bytes, tuple[bytes, Endpoint]] = {
     b"/v1/models": (b"GET", models),
 }
 INSPECTION = b"/__sim/"
+EARLY_REPLY = error_reply(500, "Simulated: this comes before the request's body was read.")
+_SECONDS = re.compile(rb"(?:^|&)seconds=(\d{1,5})(?:&|$)")
 _LAST = re.compile(rb"(?:^|&)last=(\d{1,9})(?:&|$)")
 
 
@@ -35,20 +37,25 @@ def _credential(request: Request) -> str:
     return (key or b"").decode("latin-1")
 
 
+def _no_outage(seconds: float) -> None:
+    """Nobody listens for this provider."""
+
+
 class Provider:
     """A scenario that can be exchanged, and the journal of what was asked."""
 
     def __init__(self, scenario: Scenario, keep: int) -> None:
         self.cast = Cast(scenario)
         self.journal = Journal(keep)
+        self.on_outage: Callable[[float], None] = _no_outage  # s that connections are refused
 
     def play(self, request: Request) -> Steps:
         """Return the reply to a complete request, as steps."""
         if request.target.startswith(INSPECTION):
             return normal(request, self._inspect(request))
         self.journal.received(request)
-        reply = self._reply(request)
         wanted = request.sim.get(b"x-sim-fault", b"").decode("latin-1") if request.sim else ""
+        reply = EARLY_REPLY if wanted in EARLY else self._reply(request)
         if wanted and wanted not in FAULTS:
             known = ", ".join(sorted(FAULTS))
             reply = error_reply(400, f"x-sim-fault {wanted!r} is not a fault; there are {known}")
@@ -94,6 +101,8 @@ class Provider:
                 return json_reply({"faults": sorted(FAULTS)})
             case b"POST", b"scenario":
                 return self._change_scenario(request.body)
+            case b"POST", b"refuse":
+                return self._refuse(query)
             case b"POST", b"reset":
                 self.journal.reset()
                 return json_reply(self.journal.stats())
@@ -101,8 +110,16 @@ class Provider:
                 return self._find(path.removeprefix(b"requests/").removeprefix(b"sim-"))
             case _:
                 return error_reply(
-                    404, "There are /__sim/stats, requests, requests/ID, scenario, faults and reset"
+                    404, "There are /__sim/stats, requests, requests/ID, scenario, faults, refuse and reset"
                 )
+
+    def _refuse(self, query: bytes) -> Reply:
+        """Be down for some seconds: no connection is kept, none is accepted."""
+        found = _SECONDS.search(query)
+        if found is None:
+            return error_reply(400, "refuse?seconds=N takes a whole number of seconds", param="seconds")
+        self.on_outage(float(found[1]))
+        return json_reply({"refusing_for": int(found[1])})
 
     def _change_scenario(self, text: bytes) -> Reply:
         try:
