@@ -1,9 +1,8 @@
 """How one request ended, as the statistics see it: one table from (ending, status, code) to an `Outcome`.
 
 What is compared between the arms are failures that a prompt can cause. A failure before the model saw the
-prompt cannot be one: no connection, no slot, a rate limit, a provider that is down (docs: what counts as an
-incident is made of these). A silent model can: the prompt may have sent it into endless reasoning. So can 404:
-a version names its model.
+prompt cannot be one: no connection, no slot, a rate limit, a provider that is down. A silent model can: the
+prompt may have sent it into endless reasoning. So can 404: a version names its model.
 """
 
 from __future__ import annotations
