@@ -24,6 +24,7 @@ from gateway.errors import (
     GatewayError,
     Overloaded,
     Unavailable,
+    UpstreamConnectTimeout,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
@@ -288,7 +289,9 @@ class Pool:
         if call.phase is Phase.QUEUED:
             return self._overloaded(f"none became free within {self._timeouts.queue:g} s")
         if call.phase is Phase.CONNECTING:
-            return UpstreamTimeout(f"no connection to {self.origin} within {self._timeouts.connect:g} s")
+            return UpstreamConnectTimeout(
+                f"no connection to {self.origin} within {self._timeouts.connect:g} s"
+            )
         if call.phase is Phase.READING:
             return UpstreamTimeout(
                 f"{self.origin} sent nothing for {self._timeouts.idle:g} s inside its answer"
