@@ -36,6 +36,7 @@ logger = logging.getLogger("gateway.app")  # it runs as __main__
 REFUSED_EXIT = 2
 OPEN_AGAIN = 1.0  # s between looks at a store that is not there
 CHANGE_LIMIT = 0.5  # s in which a change reaches every worker
+GC_AFTER, GC_AFTER_YOUNG, GC_AFTER_OLD = 20_000, 20, 50  # requests leave no cycles: look rarely
 ADMIN_GRACE = 3.0  # s that admin requests in flight have at the end
 
 
@@ -96,6 +97,7 @@ async def run_worker(process: Process) -> None:
     await worker.start(process.sock)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GC_AFTER, GC_AFTER_YOUNG, GC_AFTER_OLD)
     process.ready()
     await worker.serve(process.stop)
     await worker.drain(process.settings.timeouts.drain, process.hurry)

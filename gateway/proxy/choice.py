@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.domain.assignment import Arm
-from gateway.domain.pins import Ask, Assignment, Reason
+from gateway.domain.pins import Ask, Reason
 from gateway.domain.rollout import Deployment
 from gateway.errors import (
     GateNotPassed,
@@ -62,17 +62,9 @@ def choose(worker: Worker, exchange: Managed, selection: Selection, request: Req
     if deployment.rollout is None:
         exchange.chosen(Choice(deployment.live, "stable", "live"))
         return
-    session = session_of(worker, exchange, prompt, request, fields)
+    session = exchange.session = session_of(worker, exchange, prompt, request, fields)
     ask = Ask(session, request.has_assistant_turn, worker.random() if session is None else 0.0)
-
-    def chosen(assignment: Assignment, pinning: Pinning | None) -> None:
-        exchange.chosen(
-            Choice(
-                assignment.version, assignment.arm, assignment.reason, assignment.rollout, session, pinning
-            )
-        )
-
-    worker.pins.assign(prompt, ask, chosen)
+    worker.pins.assign(prompt, ask, exchange.assigned)
 
 
 def unknown(worker: Worker, prompt: str) -> PromptNotFound | SnapshotMissing:

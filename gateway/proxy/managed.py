@@ -32,6 +32,8 @@ from gateway.wire.selection import Selection, select
 from gateway.wire.splice import Fields, split
 
 if TYPE_CHECKING:
+    from gateway.domain.pins import Assignment
+    from gateway.proxy.pins import Pinning
     from gateway.proxy.worker import Worker
 
 T = TypeVar("T")
@@ -60,6 +62,7 @@ class Managed(Exchange):
         "request",
         "scanner",
         "selection",
+        "session",
         "size",
         "waiting",
     )
@@ -87,6 +90,7 @@ class Managed(Exchange):
         self.fields: Fields | None = None
         self.request: Request | None = None
         self.selection: Selection | None = None
+        self.session: bytes | None = None
         self._reserve(head.length or 0)
 
     # --- the body, within the worker's budget
@@ -183,6 +187,19 @@ class Managed(Exchange):
         self.managed = False
         self.fields = None
         self.forward(self.worker.target(self.path, self.head.query), [body], len(body))
+
+    def assigned(self, assignment: Assignment, pinning: Pinning | None) -> None:
+        """The session's arm is known."""
+        self.chosen(
+            Choice(
+                assignment.version,
+                assignment.arm,
+                assignment.reason,
+                assignment.rollout,
+                self.session,
+                pinning,
+            )
+        )
 
     def chosen(self, choice: Choice) -> None:
         """The version is known; the worker may have to read it first."""

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.domain.pins import PinRules, View
+from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
 from gateway.domain.request_id import RequestId, sign
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
 from gateway.proxy.base import Handler, Head, Link, unforeseen
@@ -51,6 +52,7 @@ class Worker:
         self.clock: Callable[[], float] = loop.time
         self.random = random
         self.keys = tuple(key.encode() for key in settings.signing_keys)
+        self._nonce = int.from_bytes(os.urandom(NONCE_BYTES), "big")  # then counted: it only keeps ids apart
         self.budget = BodyBudget(settings.limits.body_budget_bytes)
         self.hot = HotKeys(share=settings.sessions.hot_share, count=settings.sessions.hot_count)
         self.session_headers = tuple(name.lower().encode() for name in settings.sessions.headers)
@@ -125,9 +127,11 @@ class Worker:
     def request_id(self, choice: Choice) -> bytes:
         now = self.snapshots.store_time(self.clock())
         session = choice.session or b""
-        return sign(
-            RequestId(choice.rollout, choice.version, choice.arm, session, now, os.urandom(4)), self.keys[0]
-        ).encode()
+        self._nonce = nonce = (self._nonce + 1) & 0xFFFFFFFF
+        id = RequestId(
+            choice.rollout, choice.version, choice.arm, session, now, nonce.to_bytes(NONCE_BYTES, "big")
+        )
+        return sign(id, self.keys[0]).encode()
 
     def view(self, prompt: str) -> View:
         """What is known of a prompt that has a live version, now."""

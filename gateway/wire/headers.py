@@ -7,6 +7,7 @@ so they are dropped here in both directions.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from gateway.errors import MalformedRequest
 from gateway.wire import Headers
@@ -114,16 +115,18 @@ def prompt_headers(
 ) -> Headers:
     """What a managed response tells of itself. All values are names, numbers or ids, so none can break a
     line; without a rollout there is no such header."""
-    found = [
+    return [*_told(prompt, version, arm, rollout, reason), (b"x-request-id", request_id)]
+
+
+@lru_cache(maxsize=1024)  # few of them at a time
+def _told(prompt: str, version: int, arm: str, rollout: str, reason: str) -> tuple[tuple[bytes, bytes], ...]:
+    found = (
         (b"x-prompt-name", prompt.encode()),
         (b"x-prompt-version", b"%d" % version),
         (b"x-prompt-arm", arm.encode()),
         (b"x-prompt-reason", reason.encode()),
-        (b"x-request-id", request_id),
-    ]
-    if rollout:
-        found.append((b"x-prompt-rollout", rollout.encode()))
-    return found
+    )
+    return (*found, (b"x-prompt-rollout", rollout.encode())) if rollout else found
 
 
 def connection_named(value: bytes) -> frozenset[bytes]:
