@@ -121,6 +121,7 @@ class Sessions(Section):
     sources: tuple[SessionSource, ...] = (
         "header",
         "conversation",
+        "previous_response_id",
         "metadata.session_id",
         "safety_identifier",
         "user",
