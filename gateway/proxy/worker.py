@@ -23,6 +23,7 @@ from gateway.proxy.edge import Edge
 from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.hotkeys import HotKeys
 from gateway.proxy.managed import Managed
+from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.pins import PinBoard
 from gateway.proxy.snapshots import Snapshots, Versions
 from gateway.proxy.upstream import Pool, tls_context
@@ -111,7 +112,15 @@ class Worker:
                 if head.method != b"POST":
                     raise MethodNotAllowed("an answer of a model is asked for by POST")
                 return Managed(self, head, link, path, path_prompt)
-            exchange = Exchange(self, head, link)
+            bindings = self.settings.bindings
+            exchange: Exchange
+            if bindings.list_models and (alias := asked_alias(head, path, bindings.aliases)) is not None:
+                answer_alias(head, link, alias)
+                return Refusal()
+            if bindings.list_models and asks_for_list(head, path):
+                exchange = ModelList(self, head, link)
+            else:
+                exchange = Exchange(self, head, link)
             exchange.forward(self.target(path, head.query), None if head.length != 0 else (), head.length)
             return exchange
         except GatewayError as error:
