@@ -334,10 +334,9 @@ class Managed(Exchange):
             self._complete()
 
     def _settled(self) -> bool:
-        choice = self.choice
-        if choice is None or (choice.pinning is not None and not choice.pinning.settled):
-            return choice is None
-        return self.aliasing is None or self.aliasing.settled
+        choice, aliasing = self.choice, self.aliasing
+        pinning = None if choice is None else choice.pinning
+        return (pinning is None or pinning.settled) and (aliasing is None or aliasing.settled)
 
     def _settle(self) -> None:
         """A pin or an alias is settled."""
