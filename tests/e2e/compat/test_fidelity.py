@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.wire.decoding import zstd
 from tests.simulator.wire import ask
 from tests.support.official import MESSAGES, official
 from tests.support.scripted_provider import on_uvloop
@@ -179,28 +180,36 @@ async def test_line_18_an_upload_of_the_official_client_arrives_whole(tmp_path: 
 # --- 19, 20: encodings and sizes
 
 
+PACKERS = {"gzip": gzip.compress, "zstd": zstd.compress}
+
+
+@pytest.mark.parametrize("encoding", PACKERS)
 @on_uvloop
-async def test_line_19_a_compressed_request_is_read_and_goes_on_in_the_clear(tmp_path: Path) -> None:
+async def test_line_19_a_compressed_request_is_read_and_goes_on_in_the_clear(
+    tmp_path: Path, encoding: str
+) -> None:
     async with worker_stage(tmp_path) as stage:
         await stage.deploy()
-        packed, plain = gzip.compress(chat_body()), chat_body()
-        reply = await stage.ask(packed, {**PROMPTED, "content-encoding": "gzip"})
+        plain = chat_body()
+        packed = PACKERS[encoding](plain)
+        reply = await stage.ask(packed, {**PROMPTED, "content-encoding": encoding})
         assert reply.status == 200
         seen = {name.lower(): value for name, value in stage.seen()[-1]["headers"]}
         assert "content-encoding" not in seen
         assert int(seen["content-length"]) == len(stage.sent_bytes())
         assert stage.sent_bytes() == plain.replace(b"[", b"[" + SYSTEM + b",", 1)
-        assert (await stage.ask(packed, {"content-encoding": "gzip"})).status == 400, "as the provider says"
+        assert (await stage.ask(packed, {"content-encoding": encoding})).status == 400, "as the provider says"
         assert stage.sent_bytes() == packed, "what is not read passes as it is"
 
 
+@pytest.mark.parametrize("encoding", PACKERS)
 @on_uvloop
-async def test_line_19_what_a_request_expands_to_is_capped(tmp_path: Path) -> None:
+async def test_line_19_what_a_request_expands_to_is_capped(tmp_path: Path, encoding: str) -> None:
     async with worker_stage(tmp_path, limits={"body_bytes": MIB}) as stage:
         await stage.deploy()
-        bomb = gzip.compress(chat_body("x" * 40 * MIB))
+        bomb = PACKERS[encoding](chat_body("x" * 40 * MIB))
         assert len(bomb) < MIB
-        reply = await stage.ask(bomb, {**PROMPTED, "content-encoding": "gzip"})
+        reply = await stage.ask(bomb, {**PROMPTED, "content-encoding": encoding})
         assert (reply.status, reply.error["code"]) == (413, "body_too_large")
         await stage.assert_empty()
 

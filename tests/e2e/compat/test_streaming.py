@@ -15,7 +15,7 @@ from typing import Any
 import openai
 import pytest
 
-from gateway.wire.sse import SseScanner
+from gateway.wire.chat_events import ChatScanner
 from tests.simulator.wire import ask
 from tests.support.gateway import make_gateway
 from tests.support.official import MESSAGES, joined, official
@@ -62,7 +62,7 @@ async def test_line_07_the_official_client_reads_the_same_text(tmp_path: Path, f
 
 @on_uvloop
 async def test_line_08_a_ping_is_a_comment_passes_and_is_no_token(tmp_path: Path) -> None:
-    scanner = SseScanner()
+    scanner = ChatScanner()
     assert scanner.feed(b": ping\n\n") == b": ping\n\n"
     assert (scanner.events, scanner.first_token) == (0, False)
     async with worker_stage(tmp_path) as stage:
