@@ -103,6 +103,8 @@ class Bindings(Section):
     """Model name in the request → prompt."""
     explicit_versions: bool = False
     """Serve `x-prompt: name/version` to anyone; such requests are no evidence."""
+    list_models: bool = False
+    """Name the aliases in /v1/models, before the provider's own models; else that route passes unchanged."""
 
 
 SessionSource = Literal[
@@ -121,6 +123,7 @@ class Sessions(Section):
     sources: tuple[SessionSource, ...] = (
         "header",
         "conversation",
+        "previous_response_id",
         "metadata.session_id",
         "safety_identifier",
         "user",

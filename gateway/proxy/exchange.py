@@ -97,8 +97,11 @@ class Exchange:
         if self.event_stream:
             if self.tail and not self.tail.endswith(EVENT_ENDS):  # cut inside of an event
                 self.link.send(b"\n\n")
-            self.link.send(sse_error(error))
+            self.link.send(self.error_event(error))
         self.link.abort()
+
+    def error_event(self, error: GatewayError) -> bytes:
+        return sse_error(error)
 
     def crash(self) -> None:
         """To be called where an exception is handled that nobody thought of: answer or cut."""

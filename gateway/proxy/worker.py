@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from gateway.domain.pins import PinRules, View
 from gateway.domain.request_id import RequestId, sign
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
+from gateway.proxy.aliases import AliasBoard
 from gateway.proxy.base import Handler, Head, Link, unforeseen
 from gateway.proxy.budget import BodyBudget
 from gateway.proxy.choice import Choice
@@ -22,12 +23,14 @@ from gateway.proxy.edge import Edge
 from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.hotkeys import HotKeys
 from gateway.proxy.managed import Managed
+from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.pins import PinBoard
 from gateway.proxy.snapshots import Snapshots, Versions
 from gateway.proxy.upstream import Pool, tls_context
 from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
+from gateway.wire.routes import ROUTES, error_shape
 from gateway.wire.selection import split_path
 
 logger = logging.getLogger(__name__)
@@ -36,7 +39,6 @@ SWEEP = 1.0  # s
 DRAIN_STEP = 0.05  # s
 IDLE_GRACE = 1.0  # s
 OPEN_AGAIN = 1.0  # s between attempts to open a store that was not there at the start
-CHAT = b"/v1/chat/completions"
 API = b"/v1/"
 MOST_MODELS = 1000
 START_PATIENCE = 3.0  # s that a start waits for the store before it serves what is kept on disk
@@ -65,6 +67,10 @@ class Worker:
             size=settings.sessions.cache,
             patience=settings.sessions.lookup_timeout,
         )
+        self.aliases = AliasBoard(
+            store, ttl=settings.sessions.pin_ttl, patience=settings.sessions.lookup_timeout
+        )
+        self.sources = {path: api.session_sources(settings.sessions.sources) for path, api in ROUTES.items()}
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
         self.sessionless: dict[str, int] = {}  # requests that were assigned one by one, by cause
         upstream = settings.upstream
@@ -99,11 +105,22 @@ class Worker:
                 raise NotFound(
                     f"there is nothing at {head.path[:200].decode('latin-1')}; routes begin with /v1/"
                 )
-            if path == CHAT:
+            shape = error_shape(path)
+            if shape is not None:
+                link.speak(shape)
+            if path in ROUTES:
                 if head.method != b"POST":
-                    raise MethodNotAllowed("chat completions are asked for by POST")
+                    raise MethodNotAllowed("an answer of a model is asked for by POST")
                 return Managed(self, head, link, path, path_prompt)
-            exchange = Exchange(self, head, link)
+            bindings = self.settings.bindings
+            exchange: Exchange
+            if bindings.list_models and (alias := asked_alias(head, path, bindings.aliases)) is not None:
+                answer_alias(head, link, alias)
+                return Refusal()
+            if bindings.list_models and asks_for_list(head, path):
+                exchange = ModelList(self, head, link)
+            else:
+                exchange = Exchange(self, head, link)
             exchange.forward(self.target(path, head.query), None if head.length != 0 else (), head.length)
             return exchange
         except GatewayError as error:
@@ -111,6 +128,9 @@ class Worker:
         except Exception:  # noqa: BLE001  (logged; the client gets an answer)
             link.fail(unforeseen())
         return Refusal()
+
+    def count_sessionless(self, cause: str) -> None:
+        self.sessionless[cause] = self.sessionless.get(cause, 0) + 1
 
     def remember_no_usage(self, model: str) -> None:
         if len(self.no_usage) >= MOST_MODELS:  # clients can make names up
@@ -281,6 +301,7 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upstream.close()
         await self.pins.close()
+        await self.aliases.close()
         await self.store.close()
 
 

@@ -175,7 +175,7 @@ def _hold(stage: WorkerStage, phase: str, hold: asyncio.Event) -> asyncio.Event:
         "wire.chat._TURNS",
         "wire.headers._MANAGED_DROP",  # the request's head
         "wire.headers.RESPONSE_OURS",
-        "wire.sse._OPENING",
+        "wire.chat_events._OPENING",
     ],
 )
 @on_uvloop
@@ -188,7 +188,7 @@ async def test_an_unforeseen_exception_is_answered_logged_and_leaves_nothing(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(f"gateway.{where}", object())
             reply = await stage.ask(chat_body(stream=True), PROMPTED)
-        if "sse" in where:  # the head is on its way
+        if "events" in where:  # the head is on its way
             assert reply.end in ("cut", "reset")
         else:
             assert (reply.status, reply.error["code"]) == (500, "internal_error")
@@ -308,7 +308,7 @@ def _unsettled(stage: WorkerStage, link: NotingLink) -> tuple[Managed, Pinning]:
     assignment = Assignment("stable", 1, "weight", "r1", True, PIN, write=True)
     pinning = Pinning(Board(), b"session", assignment)  # type: ignore[arg-type]
     exchange.choice = Choice(1, "stable", "weight", "r1", b"session", pinning)
-    pinning.start(exchange._pin_settled)
+    pinning.start(exchange._settle)
     return exchange, pinning
 
 

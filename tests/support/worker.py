@@ -196,7 +196,7 @@ class WorkerStage:
             "waiting": len(worker.budget._waiting),
             "loads": len(worker.versions._waiting),
             "lookups": len(worker.pins._asking),
-            "tasks": len(worker.pins._tasks) + len(worker.versions._tasks),
+            "tasks": len(worker.pins._tasks) + len(worker.versions._tasks) + len(worker.aliases._tasks),
         }
 
     async def assert_empty(self, limit: float = 2.0) -> None:
