@@ -171,9 +171,12 @@ class WorkerStage:
     def seen(self, last: int = 1) -> list[dict[str, Any]]:
         return self.simulator.provider.journal.last(last)
 
-    def sent(self) -> dict[str, Any]:
+    def sent_bytes(self) -> bytes:
         """The body that the provider received last."""
-        body: dict[str, Any] = json.loads(base64.b64decode(self.seen()[-1]["body"]))
+        return base64.b64decode(self.seen()[-1]["body"])
+
+    def sent(self) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(self.sent_bytes())
         return body
 
     # --- what is held
