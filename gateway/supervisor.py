@@ -269,7 +269,7 @@ def welcome(settings: Settings, sockets: dict[str, list[socket.socket]]) -> list
         lines.append(f"admin      http://{_address(sockets['services'][0])}")
     if "health" in sockets:
         lines.append(f"health     http://{_address(sockets['health'][0])}/readyz")
-    lines.append(f"upstream   {settings.upstream.base_url}")
+    lines += [f"upstream   {upstream.base_url}" for upstream in settings.providers]
     if "worker" in sockets:
         body = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello!"}]}'
         url = f"http://{_address(sockets['worker'][0])}/v1/chat/completions"

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from gateway.domain.pins import PinRules, View
 from gateway.domain.request_id import RequestId, sign
@@ -22,9 +21,10 @@ from gateway.proxy.edge import Edge
 from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.hotkeys import HotKeys
 from gateway.proxy.managed import Managed
+from gateway.proxy.named import Named, names_model
 from gateway.proxy.pins import PinBoard
+from gateway.proxy.router import Router
 from gateway.proxy.snapshots import Snapshots, Versions
-from gateway.proxy.upstream import Pool, tls_context
 from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
@@ -67,19 +67,7 @@ class Worker:
         )
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
         self.sessionless: dict[str, int] = {}  # requests that were assigned one by one, by cause
-        upstream = settings.upstream
-        parts = urlsplit(upstream.base_url)
-        self.upstream_host = parts.netloc.encode()
-        self._base = parts.path.encode()
-        self.authorization = None if upstream.api_key is None else b"Bearer " + upstream.api_key.encode()
-        self.upstream = Pool(
-            upstream.base_url,
-            settings.limits,
-            settings.timeouts,
-            clock=self.clock,
-            random=random,
-            tls=tls_context(upstream.ca_file, verify=upstream.verify_tls),
-        )
+        self.upstream = Router(settings, clock=self.clock, random=random)
         self.edge = Edge(self.open, settings.limits, settings.timeouts, clock=self.clock, random=random)
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,8 +91,10 @@ class Worker:
                 if head.method != b"POST":
                     raise MethodNotAllowed("chat completions are asked for by POST")
                 return Managed(self, head, link, path, path_prompt)
+            if self.upstream.wants_model(path) and names_model(head):
+                return Named(self, head, link, path, path_prompt)
             exchange = Exchange(self, head, link)
-            exchange.forward(self.target(path, head.query), None if head.length != 0 else (), head.length)
+            exchange.forward(path, None if head.length != 0 else (), head.length)
             return exchange
         except GatewayError as error:
             link.fail(error)
@@ -116,11 +106,6 @@ class Worker:
         if len(self.no_usage) >= MOST_MODELS:  # clients can make names up
             self.no_usage.clear()
         self.no_usage.add(model)
-
-    def target(self, path: bytes, query: bytes) -> bytes:
-        """The request target at the provider: its base path stands for our /v1."""
-        target = self._base + path[len(API) - 1 :]
-        return target + b"?" + query if query else target
 
     def request_id(self, choice: Choice) -> bytes:
         now = self.snapshots.store_time(self.clock())
