@@ -8,9 +8,10 @@ from setuptools import setup
 
 COMPILED = """
 domain/assignment domain/request_id
-wire/headers wire/splice
-proxy/base proxy/budget proxy/connection proxy/edge proxy/exchange proxy/framing proxy/heads proxy/hotkeys
-proxy/link proxy/managed proxy/upstream proxy/upstream_call proxy/upstream_connection proxy/upstream_response
+wire/forwarding wire/headers wire/splice
+proxy/base proxy/breaker proxy/budget proxy/connection proxy/edge proxy/exchange proxy/framing
+proxy/heads proxy/hotkeys proxy/link proxy/managed proxy/named proxy/router proxy/upstream
+proxy/upstream_call proxy/upstream_connection proxy/upstream_response
 """
 
 extensions = mypycify([f"gateway/{name}.py" for name in COMPILED.split()], group_name="gateway")

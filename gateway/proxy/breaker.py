@@ -16,8 +16,7 @@ began before it opened change nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gateway.settings import Breaker as Rules
 
@@ -40,8 +39,7 @@ PROBE_EVERY = 1.0  # s
 NEVER = float("-inf")
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerStatus:
+class BreakerStatus(NamedTuple):
     """`calls` and `failures` of the window; `opened` since the start; `looks_in`: s until an open one looks
     again."""
 

@@ -8,7 +8,7 @@ Where no breaker admits anybody, the request is sent as if all did: a breaker ch
 does not refuse clients. For the same reason a single upstream is not wrapped at all.
 
 A request is sent a second time, to another upstream, at most once, and only while nothing of an answer has
-reached the client: see `Attempt` and docs/adr/0004.
+reached the client: see `Attempt` and docs/adr/0005.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.errors import (
     ConfigError,
@@ -41,15 +41,26 @@ REFUSED_KEY = frozenset((401, 402))  # the gateway's own key is not valid, or no
 RETRY_AFTER_DEFAULT = 1.0  # s
 
 
-class Outbound(NamedTuple):
+class Outbound:
     """A request on its way out; `body` None: it is streamed. `path` begins with /v1."""
 
-    head: Head
-    path: bytes
-    body: Sequence[Piece] | None
-    length: int | None
-    model: str | None
-    managed: bool
+    __slots__ = ("body", "head", "length", "managed", "model", "path")
+
+    def __init__(
+        self,
+        head: Head,
+        path: bytes,
+        body: Sequence[Piece] | None,
+        length: int | None,
+        model: str | None,
+        managed: bool,
+    ) -> None:
+        self.head = head
+        self.path = path
+        self.body = body
+        self.length = length
+        self.model = model
+        self.managed = managed
 
 
 class Member:

@@ -175,7 +175,7 @@ def _hold(stage: WorkerStage, phase: str, hold: asyncio.Event) -> asyncio.Event:
         "wire.chat._TURNS",
         "wire.headers._MANAGED_DROP",  # the request's head
         "wire.headers.RESPONSE_OURS",
-        "wire.sse._OPENING",
+        "wire.chat_events._OPENING",
     ],
 )
 @on_uvloop
@@ -188,7 +188,7 @@ async def test_an_unforeseen_exception_is_answered_logged_and_leaves_nothing(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(f"gateway.{where}", object())
             reply = await stage.ask(chat_body(stream=True), PROMPTED)
-        if "sse" in where:  # the head is on its way
+        if "events" in where:  # the head is on its way
             assert reply.end in ("cut", "reset")
         else:
             assert (reply.status, reply.error["code"]) == (500, "internal_error")
