@@ -68,6 +68,9 @@ class Process:
     def ready(self) -> None:
         self._report({"ready": True})
 
+    def tell_upstreams(self, states: dict[str, str]) -> None:
+        self._report({"upstreams": states})
+
     def refuse(self, why: str) -> None:
         self._report({"refused": why})
 
@@ -96,6 +99,8 @@ async def run_worker(process: Process) -> None:
     await worker.start(process.sock)
     gc.collect()
     gc.freeze()
+    worker.upstream.on_change = process.tell_upstreams
+    process.tell_upstreams(worker.upstream.states)
     process.ready()
     await worker.serve(process.stop)
     await worker.drain(process.settings.timeouts.drain, process.hurry)

@@ -20,7 +20,7 @@ import socket
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gateway.child import Child
 from gateway.errors import ConfigError
@@ -118,11 +118,7 @@ class Supervisor:
     # --- what /readyz knows
 
     def _changed(self) -> None:
-        children = {
-            child.name: {"ready": child.ready, "restarts": child.restarts, "pid": child.pid}
-            for child in self._children
-            if child.role not in TELLS
-        }
+        children = {child.name: _status(child) for child in self._children if child.role not in TELLS}
         seeded = any(child.been_ready for child in self._children if child.role in TELLS)
         for child in (*self._children, *self._coming):
             if child.role in TELLS:
@@ -176,6 +172,11 @@ class Supervisor:
             ending = [child for child in self._running if (child.role == "worker") is first]
             _stop(ending)
             await asyncio.gather(*(self._running[child] for child in ending))
+
+
+def _status(child: Child) -> dict[str, Any]:
+    status: dict[str, Any] = {"ready": child.ready, "restarts": child.restarts, "pid": child.pid}
+    return status | ({"upstreams": child.upstreams} if child.role == "worker" else {})
 
 
 def _all_ready(children: Iterable[Child]) -> bool:

@@ -81,6 +81,7 @@ class Member:
         self.breaker = Breaker(settings.breaker)
         self.slow_after = settings.breaker.slow_after
         self.looking: asyncio.Task[None] | None = None
+        self.on_change: Callable[[], None] = nothing  # the breaker's state is another one
         self._clock = clock
         self.pool = Pool(
             upstream.base_url,
@@ -155,6 +156,7 @@ class Member:
     def _log(self, before: str, why: str) -> None:
         if self.breaker.state != before:
             logger.warning("upstream %s is now %s: %s", self.name, self.breaker.state, why)
+            self.on_change()
 
 
 class Router:
@@ -166,10 +168,13 @@ class Router:
         if not settings.providers:
             raise ConfigError("no upstream is configured")
         self.members = [Member(item, settings, clock=clock, random=random) for item in settings.providers]
+        self.on_change: Callable[[dict[str, str]], None] = nothing  # told the states
         self.fallbacks = 0  # requests that were sent to a second upstream, so far
         self._only = self.members[0] if len(self.members) == 1 else None
         self._clock = clock
         self._random = random
+        for member in self.members:
+            member.on_change = self._changed
 
     def send(self, what: Outbound, receiver: Receiver) -> Call:
         """Raises `NotFound` where no upstream serves the route and the model, and what `Member.send` does."""
@@ -240,6 +245,14 @@ class Router:
     def calls(self) -> int:
         """Requests under way."""
         return sum(member.pool.calls for member in self.members)
+
+    @property
+    def states(self) -> dict[str, str]:
+        """The state of each upstream's breaker."""
+        return {member.name: member.breaker.state for member in self.members}
+
+    def _changed(self) -> None:
+        self.on_change(self.states)
 
     def status(self) -> dict[str, dict[str, Any]]:
         """By name of upstream: state and counts, as JSON."""
@@ -377,6 +390,10 @@ class Attempt:
         self._again = True
         self._router.fallbacks += 1
         return True
+
+
+def nothing(*_: object) -> None:
+    """Nobody wants to know."""
 
 
 def unserved(what: Outbound) -> NotFound:
