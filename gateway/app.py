@@ -69,6 +69,9 @@ class Process:
     def ready(self) -> None:
         self._report({"ready": True})
 
+    def tell_upstreams(self, states: dict[str, str]) -> None:
+        self._report({"upstreams": states})
+
     def refuse(self, why: str) -> None:
         self._report({"refused": why})
 
@@ -98,6 +101,8 @@ async def run_worker(process: Process) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_AFTER, GC_AFTER_YOUNG, GC_AFTER_OLD)
+    worker.upstream.on_change = process.tell_upstreams
+    process.tell_upstreams(worker.upstream.states)
     process.ready()
     await worker.serve(process.stop)
     await worker.drain(process.settings.timeouts.drain, process.hurry)

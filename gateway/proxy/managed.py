@@ -27,6 +27,7 @@ from gateway.proxy.snapshots import Prepared
 from gateway.wire import Piece
 from gateway.wire.api import Request
 from gateway.wire.decoding import GZIP, Inflater, decode_body
+from gateway.wire.forwarding import model_of
 from gateway.wire.headers import prompt_headers
 from gateway.wire.routes import ROUTES
 from gateway.wire.selection import Selection, select
@@ -178,17 +179,17 @@ class Managed(Exchange):
         bindings = worker.settings.bindings
         selection = select(self.path_prompt, self.headers, fields, bindings.aliases, bindings.default)
         if selection is None:
-            self._pass_unchanged(body)
+            self._pass_unchanged(body, model_of(fields))
             return
         self.selection = selection
         self.request = self.api.inspect(fields)
         choose(worker, self, selection, self.request, fields)
 
-    def _pass_unchanged(self, body: bytes) -> None:
+    def _pass_unchanged(self, body: bytes, model: str | None) -> None:
         """No prompt applies: from here on an exchange like any other."""
         self.managed = False
         self.fields = None
-        self.forward(self.worker.target(self.path, self.head.query), [body], len(body))
+        self.forward(self.path, [body], len(body), model)
 
     def chosen(self, choice: Choice) -> None:
         """The version is known; the worker may have to read it first."""
@@ -232,7 +233,7 @@ class Managed(Exchange):
         self.asked_usage = injected.asked_usage
         if not injected.asked_usage:
             self.fields = None  # it will not be sent again without our wish
-        self.forward(self.worker.target(self.path, self.head.query), injected.pieces, length(injected.pieces))
+        self.forward(self.path, injected.pieces, length(injected.pieces), self._model())
 
     def _model(self) -> str:
         """The model that the provider is asked for."""

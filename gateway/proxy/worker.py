@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from gateway.domain.pins import PinRules, View
 from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
@@ -25,9 +24,10 @@ from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.hotkeys import HotKeys
 from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
+from gateway.proxy.named import Named, names_model
 from gateway.proxy.pins import PinBoard
+from gateway.proxy.router import Router
 from gateway.proxy.snapshots import Snapshots, Versions
-from gateway.proxy.upstream import Pool, tls_context
 from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
@@ -75,19 +75,7 @@ class Worker:
         self.sources = {path: api.session_sources(settings.sessions.sources) for path, api in ROUTES.items()}
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
         self.sessionless: dict[str, int] = {}  # requests that were assigned one by one, by cause
-        upstream = settings.upstream
-        parts = urlsplit(upstream.base_url)
-        self.upstream_host = parts.netloc.encode()
-        self._base = parts.path.encode()
-        self.authorization = None if upstream.api_key is None else b"Bearer " + upstream.api_key.encode()
-        self.upstream = Pool(
-            upstream.base_url,
-            settings.limits,
-            settings.timeouts,
-            clock=self.clock,
-            random=random,
-            tls=tls_context(upstream.ca_file, verify=upstream.verify_tls),
-        )
+        self.upstream = Router(settings, clock=self.clock, random=random)
         self.edge = Edge(self.open, settings.limits, settings.timeouts, clock=self.clock, random=random)
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -114,6 +102,8 @@ class Worker:
                 if head.method != b"POST":
                     raise MethodNotAllowed("an answer of a model is asked for by POST")
                 return Managed(self, head, link, path, path_prompt)
+            if self.upstream.wants_model(path) and names_model(head):
+                return Named(self, head, link, path, path_prompt)
             bindings = self.settings.bindings
             exchange: Exchange
             if bindings.list_models and (alias := asked_alias(head, path, bindings.aliases)) is not None:
@@ -123,7 +113,7 @@ class Worker:
                 exchange = ModelList(self, head, link)
             else:
                 exchange = Exchange(self, head, link)
-            exchange.forward(self.target(path, head.query), None if head.length != 0 else (), head.length)
+            exchange.forward(path, None if head.length != 0 else (), head.length)
             return exchange
         except GatewayError as error:
             link.fail(error)
@@ -138,11 +128,6 @@ class Worker:
         if len(self.no_usage) >= MOST_MODELS:  # clients can make names up
             self.no_usage.clear()
         self.no_usage.add(model)
-
-    def target(self, path: bytes, query: bytes) -> bytes:
-        """The request target at the provider: its base path stands for our /v1."""
-        target = self._base + path[len(API) - 1 :]
-        return target + b"?" + query if query else target
 
     def request_id(self, choice: Choice) -> bytes:
         now = self.snapshots.store_time(self.clock())

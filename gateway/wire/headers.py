@@ -45,20 +45,26 @@ _STREAM_DROP = frozenset({b"cache-control", b"x-accel-buffering"})
 _STREAM_ADD: Headers = [(b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")]
 _USUAL = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 _NONE: frozenset[bytes] = frozenset()
+_NO_HEADERS: Headers = []
 
 
 def request_block(
-    headers: Headers, host: bytes, *, authorization: bytes | None = None, managed: bool = False
+    headers: Headers,
+    host: bytes,
+    *,
+    added: Headers = _NO_HEADERS,
+    dropped: frozenset[bytes] = _NONE,
+    managed: bool = False,
 ) -> bytes:
     """Header lines for the upstream, each with its CRLF, without framing and without the blank line.
 
-    `authorization` replaces the client's own. A `managed` body has been decoded and is answered in the
-    clear: no content-encoding, and accept-encoding is identity. Raises `MalformedRequest` for a name or value
-    that would end its line.
+    Those named in `dropped` are not forwarded, `added` are put in. A `managed` body has been decoded and is
+    answered in the clear: no content-encoding, and accept-encoding is identity. Raises `MalformedRequest` for
+    a name or value that would end its line.
     """
     drop = _MANAGED_DROP if managed else _REQUEST_DROP
-    if authorization is not None:
-        drop = drop | {b"authorization"}
+    if dropped:
+        drop = drop | dropped
     lines = [b"host: " + host]
     named = _NONE
     for header in headers:
@@ -70,8 +76,8 @@ def request_block(
         lines = lines[:1] + [b": ".join(header) for header in headers if header[0] not in drop | named]
     if managed:
         lines.append(b"accept-encoding: identity")
-    if authorization is not None:
-        lines.append(b"authorization: " + authorization)
+    for header in added:
+        lines.append(b": ".join(header))
     return _block(lines)
 
 

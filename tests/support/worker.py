@@ -188,7 +188,7 @@ class WorkerStage:
         return {
             "exchanges": worker.edge.exchanges,
             "buffered": worker.edge.buffered,
-            "calls": len(worker.upstream._calls),
+            "calls": worker.upstream.calls,
             "queued": counts.queued,
             "connecting": counts.connecting,
             "busy": counts.open - counts.idle - counts.connecting,
@@ -242,13 +242,14 @@ async def worker_stage(
     asyncio.get_running_loop().set_exception_handler(_note_unhandled(complaints))
     simulator = await start_simulator(load_scenario(scenario))
     store = SqliteStore(folder / "store", limits=PATIENT)
+    base_url = f"http://127.0.0.1:{simulator.port}/v1"
     worker = build_worker(
         Settings.model_validate(
             {
                 "store": {"kind": "sqlite", "directory": str(folder / "store")},
                 "data_directory": str(folder / "data"),
                 "signing_keys": ["0123456789abcdef0123456789abcdef"],
-                "upstream": {"base_url": f"http://127.0.0.1:{simulator.port}/v1"},
+                **({} if "upstreams" in settings else {"upstream": {"base_url": base_url}}),
                 **settings,
             }
         ),
