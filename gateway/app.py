@@ -25,7 +25,7 @@ from gateway.control.registry import Registry
 from gateway.control.seed import seed
 from gateway.errors import ConfigError, GatewayError, PromptError
 from gateway.proxy.worker import Worker, build_worker
-from gateway.settings import Settings
+from gateway.settings import Settings, policies_of
 from gateway.simulator.server import read_scenario, start_simulator
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
@@ -108,7 +108,8 @@ async def run_services(process: Process) -> None:
     await process.informed.wait()
     seeding = asyncio.create_task(_seed_when_up(process, store))
     stopped = asyncio.create_task(process.stop.wait())
-    async with _site(build_admin(store, readiness=_readiness(process, store)), process.sock):
+    admin = build_admin(store, _readiness(process, store), policies_of(process.settings))
+    async with _site(admin, process.sock):
         await asyncio.wait((seeding, stopped), return_when=asyncio.FIRST_COMPLETED)
         if seeding.done():
             seeding.result()

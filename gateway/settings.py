@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from gateway.errors import ConfigError
+from gateway.domain.policy import Policy, read_policies
+from gateway.errors import ConfigError, InvalidValue
 
 ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 NamePattern = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -215,6 +216,9 @@ class Settings(Section):
     sessions: Sessions = Sessions()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+    policies: dict[NamePattern, dict[str, Any]] = {}
+    """Policies of your own by name: the fields that differ from the one that `extends` names (careful,
+    standard, fast, or one above it)."""
     data_directory: str = "data"
     """Local files: the signing key, the last snapshot, overrides."""
     signing_keys: tuple[Annotated[str, Field(min_length=32)], ...] = Field(
@@ -223,11 +227,25 @@ class Settings(Section):
     """The fleet's secret, 32 characters or more; the first signs, two may be valid. Empty: one is made in
     the data directory at first start (one machine only)."""
 
+    @field_validator("policies")
+    @classmethod
+    def _policies_hold(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        try:
+            read_policies(value)
+        except InvalidValue as error:
+            raise ValueError(error.message) from error
+        return value
+
     @model_validator(mode="after")
     def _fleet_has_a_key(self) -> Settings:
         if isinstance(self.store, RedisSettings) and not self.signing_keys:
             raise ValueError("signing_keys is needed with a Redis store: all machines must share it")
         return self
+
+
+def policies_of(settings: Settings) -> dict[str, Policy]:
+    """The built-in policies and the configuration's own, by name."""
+    return read_policies(settings.policies)
 
 
 def load_settings(text: str, *, source: str, environment: Mapping[str, str]) -> Settings:

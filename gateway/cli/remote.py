@@ -79,6 +79,7 @@ class RemoteOperations:
         body = {
             "version": what.candidate,
             "weight": what.weight,
+            "policy": what.policy,
             "override_inputs": what.override_inputs,
             "reason": by.reason,
         }

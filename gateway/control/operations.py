@@ -6,6 +6,7 @@ process is up, or speaks the same protocol to an admin API.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -16,6 +17,7 @@ from gateway.control.plan import By
 from gateway.control.registry import Pushed, Registry
 from gateway.control.rollouts import Rollouts, Start
 from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionDetail, VersionView
+from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.prompt import Gate, Metadata, Version
 from gateway.domain.rollout import Deployment, Event
 from gateway.errors import InvalidValue
@@ -64,10 +66,12 @@ class Operations(Protocol):
 
 
 class StoreOperations:
-    def __init__(self, store: Documents) -> None:
+    """`policies` are those that a rollout can be started under, by name."""
+
+    def __init__(self, store: Documents, policies: Mapping[str, Policy] = POLICIES) -> None:
         self._store = store
         self._registry = Registry(store)
-        self._rollouts = Rollouts(store)
+        self._rollouts = Rollouts(store, policies)
 
     async def prompts(self) -> tuple[DeploymentView, ...]:
         return tuple(

@@ -10,9 +10,12 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from gateway.domain.policy import Policy
 from gateway.domain.prompt import Content, Gate, Input
+from gateway.domain.rates import Rates, judged
 from gateway.domain.rollout import (
     FINAL,
+    PERSONS,
     RAISE_LEAD,
     Deployment,
     Event,
@@ -32,16 +35,34 @@ class By(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """What a change leads to; `ended` is the final form of a rollout that it ends, to be archived."""
+    """What a change leads to; `ended` is the final form of a rollout that it ends, to be archived. `event` is
+    what took place where it is not what was asked for."""
 
     deployment: Deployment
     ended: Rollout | None = None
+    event: Event | None = None
+
+
+class Under(NamedTuple):
+    """A policy and the name by which it was asked for."""
+
+    name: str
+    policy: Policy
 
 
 def start(
-    deployment: Deployment, candidate: int, weight: float, *, id: str, salt: str, now: float, by: By
+    deployment: Deployment,
+    candidate: int,
+    under: float | Under,
+    *,
+    id: str,
+    salt: str,
+    now: float,
+    by: By,
 ) -> Planned:
-    """A rollout of `candidate` against what is live; `weight` counts from `now` + `RAISE_LEAD` (s) on."""
+    """A rollout of `candidate` against what is live, by hand at a weight, or under a policy at the least
+    weight of its first stage: the controller raises it once it has seen the traffic. It counts from `now` +
+    `RAISE_LEAD` (s) on."""
     prompt, live = deployment.prompt, deployment.live
     if live is None:
         raise PromptNotDeployed(
@@ -60,6 +81,7 @@ def start(
             f"{prompt}/{candidate} was rolled back before: say in a reason why it may be tried again",
             param="reason",
         )
+    weight = under.policy.stages[0].min if isinstance(under, Under) else under
     rollout = Rollout(
         id=id,
         prompt=prompt,
@@ -72,16 +94,29 @@ def start(
         started_by=by.actor,
         reason=by.reason,
     )
+    if isinstance(under, Under):
+        counts_at = rollout.weights[0].effective_at
+        rollout = replace(rollout, policy=under.policy, policy_name=under.name, stages=(counts_at,))
+        rollout = replace(rollout, weights=(weighed(rollout, rollout.weights[0]),))
     return Planned(replace(deployment, rollout=rollout))
 
 
 def change(
     deployment: Deployment, event: Event, *, weight: float | None = None, now: float, by: By
 ) -> Planned:
-    """The running rollout after `event`; `weight` belongs to `set_weight` and to nothing else."""
+    """The running rollout after `event`, which a person asks for; `weight` belongs to `set_weight` and to
+    nothing else. Under a policy `promote` begins the watch, which stands already where it has begun."""
     if (weight is None) == (event == "set_weight"):
         raise InvalidValue("a weight is given to set_weight and to nothing else", param="weight")
     rollout = running(deployment)
+    if event not in PERSONS:
+        raise TransitionRefused(f"{event} is the controller's to do")
+    if event == "promote" and rollout.in_watch:
+        return Planned(deployment)
+    if event == "promote" and rollout.policy is not None:
+        return watch(deployment, now=now)
+    if event == "finish" and not rollout.in_watch:
+        raise TransitionRefused("there is no watch to end: promote the rollout first")
     phase = next_phase(rollout.phase, event)
     if phase in FINAL:
         return end(deployment, rollout, phase, now=now, by=by)
@@ -90,10 +125,22 @@ def change(
     return Planned(replace(deployment, rollout=replace(rollout, phase=phase)))
 
 
+def watch(deployment: Deployment, *, now: float) -> Planned:
+    """Live moves to the candidate; the policy's holdback stays on the baseline until the watch ends."""
+    rollout = running(deployment)
+    policy = rollout.policy
+    if policy is None or rollout.in_watch:
+        raise TransitionRefused("a watch comes once, in a rollout under a policy")
+    phase = next_phase(rollout.phase, "watch")
+    rollout = replace(rollout, phase=phase, hold=None, watch_since=now + RAISE_LEAD)
+    rollout = replace(rollout, weights=reweigh(rollout, 1.0 - policy.holdback.share, now))
+    return Planned(replace(deployment, live=rollout.candidate, rollout=rollout), event="watch")
+
+
 def end(deployment: Deployment, rollout: Rollout, phase: Phase, *, now: float, by: By) -> Planned:
     ended = replace(rollout, phase=phase, ended_at=now, ended_by=by.actor, end_reason=by.reason)
     outcomes = {**deployment.outcomes, rollout.candidate: phase}
-    live = rollout.candidate if phase == "promoted" else deployment.live
+    live = rollout.candidate if phase == "promoted" else rollout.baseline
     return Planned(replace(deployment, live=live, rollout=None, outcomes=outcomes), ended)
 
 
@@ -129,19 +176,31 @@ def running(deployment: Deployment) -> Rollout:
     return deployment.rollout
 
 
-def reweigh(rollout: Rollout, value: float, now: float) -> tuple[Weight, ...]:
-    """The weight history with `value` added. A raise that was announced and is not in force yet is
-    withdrawn by anything below it."""
+def reweigh(rollout: Rollout, value: float, now: float, rates: Rates | None = None) -> tuple[Weight, ...]:
+    """The weight history with `value` added, measured at `rates` (None: as before). A raise that was
+    announced and is not in force yet is withdrawn by anything below it."""
     in_force, last = rollout.weight_at(now), rollout.weights[-1]
     if value == last.value:
         return rollout.weights
+    new = last if rates is None else replace(last, q1=rates.q1, q0=rates.q0)
     if value <= in_force.value:
-        return (*rollout.weights, replace(last, value=value, effective_at=now))
-    announced = replace(last, value=value, effective_at=now + RAISE_LEAD)
+        return (*rollout.weights, weighed(rollout, replace(new, value=value, effective_at=now)))
+    announced = weighed(rollout, replace(new, value=value, effective_at=now + RAISE_LEAD))
     if value < last.value:
         # Above what is in force, so it needs the lead; until then the higher one must not come into force.
-        return (*rollout.weights, replace(last, value=in_force.value, effective_at=now), announced)
+        return (*rollout.weights, replace(in_force, effective_at=now), announced)
     return (*rollout.weights, announced)
+
+
+def weighed(rollout: Rollout, weight: Weight) -> Weight:
+    """With the judge's shares that the policy asks for in this stage."""
+    policy = rollout.policy
+    if policy is None:
+        return weight
+    first = rollout.stage == 0 and not rollout.in_watch
+    ratio = policy.judged_first if first else policy.judged_later
+    of = judged(weight.value, Rates(weight.q1, weight.q0), ratio)
+    return replace(weight, j1=of.q1, j0=of.q0)
 
 
 def require_gate(deployment: Deployment, version: int) -> None:

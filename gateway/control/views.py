@@ -10,6 +10,7 @@ from gateway.domain.rollout import (
     FINAL,
     Deployment,
     Event,
+    Hold,
     Phase,
     Rollout,
     State,
@@ -22,7 +23,10 @@ from gateway.domain.rollout import (
 class RolloutView(msgspec.Struct, frozen=True):
     """`weight` is in force now; `announced` takes its place at `effective_at`; `weights` is the history,
     oldest first. `can` are the events that the phase allows. Times are the store's, seconds since the epoch;
-    0.0 is "not yet". The salt is not shown: who knows it can choose an arm."""
+    0.0 is "not yet". The salt is not shown: who knows it can choose an arm.
+
+    Under a `policy` (empty: by hand) it is in `stage` number `stage` of `stages`, from 0, or in its `watch`,
+    since `stage_since`; `hold` is why it waits."""
 
     id: str
     prompt: str
@@ -40,6 +44,13 @@ class RolloutView(msgspec.Struct, frozen=True):
     ended_by: str
     end_reason: str
     can: tuple[Event, ...]
+    policy: str = ""
+    stage: int = 0
+    stages: int = 0
+    stage_since: float = 0.0
+    watch: bool = False
+    hold: Hold | None = None
+    extended: float = 0.0
 
 
 class DeploymentView(msgspec.Struct, frozen=True):
@@ -96,8 +107,21 @@ def rollout_view(rollout: Rollout, now: float) -> RolloutView:
         ended_at=rollout.ended_at,
         ended_by=rollout.ended_by,
         end_reason=rollout.end_reason,
-        can=events_from(rollout.phase),
+        can=possible(rollout),
+        policy=rollout.policy_name,
+        stage=rollout.stage,
+        stages=0 if rollout.policy is None else len(rollout.policy.stages),
+        stage_since=rollout.stage_since,
+        watch=rollout.in_watch,
+        hold=rollout.hold,
+        extended=rollout.extended,
     )
+
+
+def possible(rollout: Rollout) -> tuple[Event, ...]:
+    """What a person may ask for now: a watch is begun once, and ended only where there is one."""
+    idle: Event = "promote" if rollout.in_watch else "finish"
+    return tuple(event for event in events_from(rollout.phase) if event != idle)
 
 
 def version_view(deployment: Deployment, version: Version, metadata: Metadata) -> VersionView:
