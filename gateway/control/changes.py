@@ -127,7 +127,7 @@ def _under_policy(rollout: Rollout) -> dict[str, Any]:
         return {}
     hold = None if rollout.hold is None else rollout.hold.reason
     stage: int | str = "watch" if rollout.in_watch else rollout.stage
-    return {"policy": rollout.policy_name, "stage": stage, "hold": hold, "extended": rollout.extended}
+    return {"policy": rollout.policy_name, "stage": stage, "hold": hold, "raises": rollout.raises}
 
 
 def check_by(by: By) -> None:

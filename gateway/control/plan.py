@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from gateway.analysis.sampling import Rates, rates
 from gateway.domain.policy import Policy
 from gateway.domain.prompt import Content, Gate, Input
-from gateway.domain.rates import Rates, judged
 from gateway.domain.rollout import (
     FINAL,
     PERSONS,
@@ -25,6 +25,8 @@ from gateway.domain.rollout import (
     next_phase,
 )
 from gateway.errors import GateNotPassed, InvalidValue, PromptNotDeployed, TransitionRefused
+
+CAP = 500.0  # measured sessions/s; matters only once the traffic is known
 
 
 class By(NamedTuple):
@@ -95,9 +97,11 @@ def start(
         reason=by.reason,
     )
     if isinstance(under, Under):
-        counts_at = rollout.weights[0].effective_at
-        rollout = replace(rollout, policy=under.policy, policy_name=under.name, stages=(counts_at,))
-        rollout = replace(rollout, weights=(weighed(rollout, rollout.weights[0]),))
+        first = sampled(rollout.weights[0], rates(under.policy, weight, 0.0, CAP, first_stage=True))
+        stages = (first.effective_at,)
+        rollout = replace(
+            rollout, policy=under.policy, policy_name=under.name, stages=stages, weights=(first,)
+        )
     return Planned(replace(deployment, rollout=rollout))
 
 
@@ -122,6 +126,10 @@ def change(
         return end(deployment, rollout, phase, now=now, by=by)
     if weight is not None:
         rollout = replace(rollout, weights=reweigh(rollout, weight, now))
+    if event == "pause":
+        rollout = replace(rollout, paused_at=now)
+    elif event == "resume":
+        rollout = replace(rollout, paused_at=0.0, paused_before=rollout.paused_for(now))
     return Planned(replace(deployment, rollout=replace(rollout, phase=phase)))
 
 
@@ -132,7 +140,7 @@ def watch(deployment: Deployment, *, now: float) -> Planned:
     if policy is None or rollout.in_watch:
         raise TransitionRefused("a watch comes once, in a rollout under a policy")
     phase = next_phase(rollout.phase, "watch")
-    rollout = replace(rollout, phase=phase, hold=None, watch_since=now + RAISE_LEAD)
+    rollout = begun(replace(rollout, phase=phase, watch_since=now + RAISE_LEAD), now)
     rollout = replace(rollout, weights=reweigh(rollout, 1.0 - policy.holdback.share, now))
     return Planned(replace(deployment, live=rollout.candidate, rollout=rollout), event="watch")
 
@@ -176,31 +184,30 @@ def running(deployment: Deployment) -> Rollout:
     return deployment.rollout
 
 
-def reweigh(rollout: Rollout, value: float, now: float, rates: Rates | None = None) -> tuple[Weight, ...]:
-    """The weight history with `value` added, measured at `rates` (None: as before). A raise that was
+def reweigh(rollout: Rollout, value: float, now: float, of: Rates | None = None) -> tuple[Weight, ...]:
+    """The weight history with `value` added, measured at `of` (None: as before). A raise that was
     announced and is not in force yet is withdrawn by anything below it."""
     in_force, last = rollout.weight_at(now), rollout.weights[-1]
     if value == last.value:
         return rollout.weights
-    new = last if rates is None else replace(last, q1=rates.q1, q0=rates.q0)
+    new = last if of is None else sampled(last, of)
     if value <= in_force.value:
-        return (*rollout.weights, weighed(rollout, replace(new, value=value, effective_at=now)))
-    announced = weighed(rollout, replace(new, value=value, effective_at=now + RAISE_LEAD))
+        return (*rollout.weights, replace(new, value=value, effective_at=now))
+    announced = replace(new, value=value, effective_at=now + RAISE_LEAD)
     if value < last.value:
         # Above what is in force, so it needs the lead; until then the higher one must not come into force.
         return (*rollout.weights, replace(in_force, effective_at=now), announced)
     return (*rollout.weights, announced)
 
 
-def weighed(rollout: Rollout, weight: Weight) -> Weight:
-    """With the judge's shares that the policy asks for in this stage."""
-    policy = rollout.policy
-    if policy is None:
-        return weight
-    first = rollout.stage == 0 and not rollout.in_watch
-    ratio = policy.judged_first if first else policy.judged_later
-    of = judged(weight.value, Rates(weight.q1, weight.q0), ratio)
-    return replace(weight, j1=of.q1, j0=of.q0)
+def sampled(weight: Weight, of: Rates) -> Weight:
+    return replace(weight, q1=of.q1, q0=of.q0, j1=of.j1, j0=of.j0)
+
+
+def begun(rollout: Rollout, now: float) -> Rollout:
+    """At the beginning of a stage: what the one before waited for, and for how long, is over."""
+    paused_at = now if rollout.paused_at else 0.0
+    return replace(rollout, hold=None, paused_at=paused_at, paused_before=0.0)
 
 
 def require_gate(deployment: Deployment, version: int) -> None:

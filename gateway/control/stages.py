@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from gateway.control.plan import By, Planned, end, reweigh, running, watch, weighed
+from gateway.analysis.sampling import Rates
+from gateway.control.plan import By, Planned, begun, end, reweigh, running, sampled
 from gateway.domain.policy import Policy
-from gateway.domain.rates import Rates
 from gateway.domain.rollout import RAISE_LEAD, Deployment, Event, Hold, HoldReason, Rollout, next_phase
 from gateway.errors import TransitionRefused
 
@@ -20,36 +20,32 @@ def advance(deployment: Deployment, weight: float, rates: Rates, *, now: float) 
     if rollout.in_watch or rollout.stage + 1 >= len(policy.stages):
         raise TransitionRefused(f"stage {rollout.stage} is the last one before the watch")
     rollout = _after(rollout, "advance")
-    rollout = replace(rollout, stages=(*rollout.stages, now + RAISE_LEAD), hold=None)
+    rollout = begun(replace(rollout, stages=(*rollout.stages, now + RAISE_LEAD)), now)
     weight = max(weight, rollout.weights[-1].value)
     return _with(deployment, replace(rollout, weights=reweigh(rollout, weight, now, rates)))
 
 
 def raise_weight(deployment: Deployment, weight: float, rates: Rates, *, now: float) -> Planned:
-    """More sessions within the stage."""
-    rollout, _ = under_policy(deployment)
-    if weight <= rollout.weights[-1].value:
-        raise TransitionRefused(f"the weight is {rollout.weights[-1].value:g} already")
-    rollout = _after(rollout, "raise_weight")
-    return _with(deployment, replace(rollout, weights=reweigh(rollout, weight, now, rates)))
+    """More sessions within the stage, because evidence is missing; it is counted."""
+    planned = _raised(deployment, "raise_weight", weight, rates, now)
+    rollout = running(planned.deployment)
+    return _with(planned.deployment, replace(rollout, raises=rollout.raises + 1))
 
 
-def extend(deployment: Deployment, seconds: float) -> Planned:
-    """More time than the policy's `max_bake`."""
-    rollout, _ = under_policy(deployment)
-    rollout = _after(rollout, "extend")
-    return _with(deployment, replace(rollout, extended=rollout.extended + seconds))
+def size(deployment: Deployment, weight: float, rates: Rates, *, now: float) -> Planned:
+    """The sessions per hour that the stage asks for, now that the traffic is known."""
+    return _raised(deployment, "size", weight, rates, now)
 
 
 def sample(deployment: Deployment, rates: Rates, *, now: float) -> Planned:
     """Other sample rates at the same weight. A raise that is announced would be lost, so it goes first."""
     rollout, _ = under_policy(deployment)
     last = rollout.weights[-1]
-    if last.effective_at > now or (last.q1, last.q0) == rates:
+    changed = sampled(last, rates)
+    if last.effective_at > now or changed == last:
         return Planned(deployment)
-    rollout = _after(rollout, "sample")
-    changed = weighed(rollout, replace(last, q1=rates.q1, q0=rates.q0, effective_at=now))
-    return _with(deployment, replace(rollout, weights=(*rollout.weights, changed)))
+    weights = (*rollout.weights, replace(changed, effective_at=now))
+    return _with(deployment, replace(_after(rollout, "sample"), weights=weights))
 
 
 def hold(deployment: Deployment, reason: HoldReason, detail: str, *, now: float) -> Planned:
@@ -67,13 +63,12 @@ def release(deployment: Deployment) -> Planned:
     return _with(deployment, replace(_after(rollout, "release"), hold=None))
 
 
-def promote(deployment: Deployment, *, now: float, by: By) -> Planned:
-    """Begin the watch, or end it."""
+def finish(deployment: Deployment, *, now: float, by: By) -> Planned:
+    """The end of the watch (`plan.watch` begins it): the candidate for everyone."""
     rollout, _ = under_policy(deployment)
     if not rollout.in_watch:
-        return watch(deployment, now=now)
-    phase = next_phase(rollout.phase, "finish")
-    return end(deployment, rollout, phase, now=now, by=by)._replace(event="finish")
+        raise TransitionRefused("there is no watch to end")
+    return end(deployment, rollout, next_phase(rollout.phase, "finish"), now=now, by=by)
 
 
 def roll_back(deployment: Deployment, *, now: float, by: By) -> Planned:
@@ -86,6 +81,14 @@ def under_policy(deployment: Deployment) -> tuple[Rollout, Policy]:
     if rollout.policy is None:
         raise TransitionRefused(f"rollout {rollout.id} goes by hand: no controller acts on it")
     return rollout, rollout.policy
+
+
+def _raised(deployment: Deployment, event: Event, weight: float, rates: Rates, now: float) -> Planned:
+    rollout, _ = under_policy(deployment)
+    if weight <= rollout.weights[-1].value:
+        raise TransitionRefused(f"the weight is {rollout.weights[-1].value:g} already")
+    weights = reweigh(rollout, weight, now, rates)
+    return _with(deployment, replace(_after(rollout, event), weights=weights))
 
 
 def _after(rollout: Rollout, event: Event) -> Rollout:

@@ -50,7 +50,7 @@ class RolloutView(msgspec.Struct, frozen=True):
     stage_since: float = 0.0
     watch: bool = False
     hold: Hold | None = None
-    extended: float = 0.0
+    raises: int = 0
 
 
 class DeploymentView(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ def rollout_view(rollout: Rollout, now: float) -> RolloutView:
         stage_since=rollout.stage_since,
         watch=rollout.in_watch,
         hold=rollout.hold,
-        extended=rollout.extended,
+        raises=rollout.raises,
     )
 
 

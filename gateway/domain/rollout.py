@@ -41,7 +41,7 @@ Event = Literal[
     "advance",
     "watch",
     "raise_weight",
-    "extend",
+    "size",
     "sample",
     "hold",
     "release",
@@ -75,7 +75,7 @@ TRANSITIONS: dict[tuple[Phase, Event], Transition] = {
     ("progressing", "watch"): Transition("progressing", "make the candidate live, watch it", person=False),
     ("paused", "watch"): Transition("paused", "make the candidate live, watch it", person=False),
     ("progressing", "raise_weight"): Transition("progressing", "more sessions in this stage", person=False),
-    ("progressing", "extend"): Transition("progressing", "wait longer for evidence", person=False),
+    ("progressing", "size"): Transition("progressing", "the stage's sessions per hour", person=False),
     ("progressing", "sample"): Transition("progressing", "measure another share", person=False),
     ("paused", "sample"): Transition("paused", "measure another share", person=False),
     ("progressing", "hold"): Transition("progressing", "wait, for a reason", person=False),
@@ -129,8 +129,9 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     each rollout, so that buckets of different rollouts are independent.
 
     `policy` is frozen at the start; None: by hand. `stages` are the times at which each planned stage came
-    into force, `watch_since` that of the watch (0: not yet). `extended` is added to the policy's `max_bake`,
-    s."""
+    into force, `watch_since` that of the watch (0: not yet). `raises`: how often the controller raised the
+    weight for want of evidence. `paused_at`: since when it is paused (0: it is not), `paused_before`: s of
+    this stage that it was paused before."""
 
     id: str
     prompt: str
@@ -150,7 +151,9 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     stages: tuple[float, ...] = ()
     watch_since: float = 0.0
     hold: Hold | None = None
-    extended: float = 0.0
+    raises: int = 0
+    paused_at: float = 0.0
+    paused_before: float = 0.0
 
     def __post_init__(self) -> None:
         check_name(self.id, "rollout")
@@ -168,6 +171,10 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     def stage_since(self) -> float:
         """When the present stage, or the watch, came into force."""
         return self.watch_since or (self.stages[-1] if self.stages else self.weights[0].effective_at)
+
+    def paused_for(self, now: float) -> float:
+        """Seconds of this stage in which a person had it paused."""
+        return self.paused_before + (max(now - self.paused_at, 0.0) if self.paused_at else 0.0)
 
     @property
     def in_watch(self) -> bool:

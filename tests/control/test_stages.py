@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.analysis.sampling import Rates
 from gateway.control import plan, stages
 from gateway.control.plan import By, Planned, Under
 from gateway.domain.policy import POLICIES
 from gateway.domain.prompt import Gate
-from gateway.domain.rates import Rates
 from gateway.domain.rollout import RAISE_LEAD, Deployment, Rollout, state_of
 from gateway.errors import TransitionRefused
 
 ANN, CONTROLLER = By("ann", "because"), By("controller", "evidence")
-ALL = Rates()
+ALL = Rates(1.0, 1.0, 1.0, 1.0)
 PASSED = Gate("passed")
 
 
@@ -37,29 +37,32 @@ def test_it_starts_at_the_least_weight_of_the_first_stage_and_survives_storage()
     deployment = started(now=100.0)
     assert rollout(deployment).weight_at(100.0 + RAISE_LEAD).value == 0.05
     assert rollout(deployment).stages == (100.0 + RAISE_LEAD,)
+    assert rollout(deployment).weights[0].j0 == pytest.approx(3 * 0.05 / 0.95)
     assert msgspec.json.decode(msgspec.json.encode(deployment), type=Deployment) == deployment
 
 
 def test_a_whole_life_by_evidence() -> None:
-    deployment = stages.raise_weight(started(), 0.1, ALL, now=10.0).deployment
-    assert (rollout(deployment).stage, rollout(deployment).weights[-1].value) == (0, 0.1)
+    deployment = stages.size(started(), 0.1, ALL, now=10.0).deployment
+    deployment = stages.raise_weight(deployment, 0.2, ALL, now=15.0).deployment
+    assert (rollout(deployment).stage, rollout(deployment).weights[-1].value) == (0, 0.2)
+    assert rollout(deployment).raises == 1
     deployment = stages.advance(deployment, 0.5, ALL, now=20.0).deployment
     assert (rollout(deployment).stage, rollout(deployment).stage_since) == (1, 21.0)
     assert state_of(deployment, 2) == "canary"
-    planned = stages.promote(deployment, now=30.0, by=CONTROLLER)
+    planned = plan.watch(deployment, now=30.0)
     assert (planned.event, planned.deployment.live, planned.ended) == ("watch", 2, None)
     watched = rollout(planned.deployment)
     assert (watched.in_watch, watched.stage_since, watched.weight_at(31.0).value) == (True, 31.0, 0.9)
     assert state_of(planned.deployment, 2) == "promoting"
-    planned = stages.promote(planned.deployment, now=40.0, by=CONTROLLER)
-    assert (planned.event, planned.deployment.live, planned.deployment.rollout) == ("finish", 2, None)
+    planned = stages.finish(planned.deployment, now=40.0, by=CONTROLLER)
+    assert (planned.deployment.live, planned.deployment.rollout) == (2, None)
     assert planned.ended is not None
     assert planned.ended.phase == "promoted"
     assert state_of(planned.deployment, 2) == "live"
 
 
 def in_watch() -> Deployment:
-    return stages.promote(started(), now=30.0, by=CONTROLLER).deployment
+    return plan.watch(started(), now=30.0).deployment
 
 
 @pytest.mark.parametrize("paused", [False, True])
@@ -120,22 +123,24 @@ def test_a_paused_rollout_waits() -> None:
 
 
 def test_sample_rates_change_at_once_but_never_withdraw_an_announced_raise() -> None:
-    rates = Rates(0.5, 0.9)
+    rates = Rates(0.5, 0.9, 1.0, 0.3)
     assert stages.sample(started(), rates, now=0.5).deployment == started()
     changed = rollout(stages.sample(started(), rates, now=5.0).deployment)
     weight = changed.weight_at(5.0)
-    assert (weight.value, weight.q1, weight.q0) == (0.05, 0.5, 0.9)
+    assert (weight.value, weight.q1, weight.q0, weight.j0) == (0.05, 0.5, 0.9, 0.3)
     assert changed.drawn_under(0.05, 1.0, 1.0, 3.0) == changed.weights[0]
     assert changed.drawn_under(0.05, 0.5, 0.9, 6.0) == weight
     assert changed.drawn_under(0.07, 0.5, 0.9, 6.0) is None
 
 
-def test_the_judge_gets_three_stable_sessions_for_each_canary_one_at_first_and_then_as_many() -> None:
-    first = started()
-    weight = rollout(first).weights[-1]
-    assert 0.95 * weight.j0 == pytest.approx(3 * 0.05)
-    later = rollout(stages.advance(first, 0.5, ALL, now=20.0).deployment).weights[-1]
-    assert (later.j1, later.j0) == (1.0, 1.0)
+def test_pauses_do_not_count_as_bake() -> None:
+    deployment = started(now=0.0)
+    for at in (10.0, 30.0):
+        deployment = plan.change(deployment, "pause", now=at, by=ANN).deployment
+        assert rollout(deployment).paused_for(at + 4.0) == (4.0 if at == 10.0 else 9.0)
+        deployment = plan.change(deployment, "resume", now=at + 5.0, by=ANN).deployment
+    assert rollout(deployment).paused_for(99.0) == 10.0
+    assert rollout(stages.advance(deployment, 0.5, ALL, now=50.0).deployment).paused_for(99.0) == 0.0
 
 
 def test_by_hand_no_controller_acts() -> None:
@@ -147,8 +152,8 @@ def test_by_hand_no_controller_acts() -> None:
 
 STEPS = st.sampled_from(
     [
-        *("advance", "raise", "sample", "hold", "release", "extend", "promote", "roll_back"),
-        *("pause", "resume", "person_promote", "finish", "abort", "set_weight"),
+        *("advance", "raise", "size", "sample", "hold", "release", "watch", "finish", "roll_back"),
+        *("pause", "resume", "person_promote", "person_finish", "abort", "set_weight"),
     ]
 )
 
@@ -160,15 +165,17 @@ def take(deployment: Deployment, step: str, value: float, now: float) -> Planned
         case "raise":
             return stages.raise_weight(deployment, value, ALL, now=now)
         case "sample":
-            return stages.sample(deployment, Rates(value, 1.0), now=now)
+            return stages.sample(deployment, Rates(value, 1.0, 1.0, 1.0), now=now)
         case "hold":
             return stages.hold(deployment, "evidence", "", now=now)
         case "release":
             return stages.release(deployment)
-        case "extend":
-            return stages.extend(deployment, value)
-        case "promote":
-            return stages.promote(deployment, now=now, by=CONTROLLER)
+        case "size":
+            return stages.size(deployment, value, ALL, now=now)
+        case "watch":
+            return plan.watch(deployment, now=now)
+        case "finish":
+            return stages.finish(deployment, now=now, by=CONTROLLER)
         case "roll_back":
             return stages.roll_back(deployment, now=now, by=CONTROLLER)
         case "set_weight":
