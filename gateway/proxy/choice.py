@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.domain.assignment import Arm
-from gateway.domain.pins import Ask, Assignment, Reason
+from gateway.domain.pins import Ask, Assignment, Pin, Reason
 from gateway.domain.rollout import Deployment
 from gateway.errors import (
     GateNotPassed,
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`pinning` is there if the session's pin is still being written."""
+    """`pinning` is there if the session's pin is still being written, `pin` if it stands and the session is
+    evidence."""
 
     version: int
     arm: Arm
@@ -38,6 +39,7 @@ class Choice:
     rollout: str = ""
     session: bytes | None = None
     pinning: Pinning | None = None
+    pin: Pin | None = None
 
 
 def choose(
@@ -68,9 +70,16 @@ def choose(
     ask = Ask(session, request.has_assistant_turn, worker.random() if session is None else 0.0)
 
     def chosen(assignment: Assignment, pinning: Pinning | None) -> None:
+        pin = assignment.pin if assignment.evidence and pinning is None else None
         exchange.chosen(
             Choice(
-                assignment.version, assignment.arm, assignment.reason, assignment.rollout, session, pinning
+                assignment.version,
+                assignment.arm,
+                assignment.reason,
+                assignment.rollout,
+                session,
+                pinning,
+                pin,
             )
         )
 

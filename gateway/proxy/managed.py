@@ -19,6 +19,7 @@ from gateway.errors import (
     UpstreamBroken,
     VersionNotFound,
 )
+from gateway.proxy.answered import Notes, record
 from gateway.proxy.base import Head, Headers, Link, ResponseHead
 from gateway.proxy.choice import Choice, choose
 from gateway.proxy.exchange import Exchange, header
@@ -51,10 +52,12 @@ class Managed(Exchange):
         "held",
         "inflater",
         "left",
+        "notes",
         "own",
         "path",
         "path_prompt",
         "prepared",
+        "recorded",
         "refusal",
         "request",
         "scanner",
@@ -86,6 +89,8 @@ class Managed(Exchange):
         self.fields: Fields | None = None
         self.request: chat.ChatRequest | None = None
         self.selection: Selection | None = None
+        self.notes: Notes | None = None
+        self.recorded = False
         self._reserve(head.length or 0)
 
     # --- the body, within the worker's budget
@@ -206,13 +211,13 @@ class Managed(Exchange):
             raise VersionNotFound(f"{selection.prompt} has no version {choice.version}", param="prompt")
         if isinstance(prepared, GatewayError):
             raise prepared
+        if choice.pinning is not None:
+            choice.pinning.start(self._pin_settled)
         self.prepared = prepared
         self.own = prepared.own
         if self.own is None or selection.variables:
             self.own = chat.encode_messages(prepared.compiled.render(selection.variables, self.worker.clock))
         self._send(ask_usage=self._model() not in self.worker.no_usage)
-        if choice.pinning is not None:
-            choice.pinning.start(self._pin_settled)
 
     def _send(self, *, ask_usage: bool) -> None:
         fields, request, prepared, own = self.fields, self.request, self.prepared, self.own
@@ -249,6 +254,10 @@ class Managed(Exchange):
             self.inflater, head = inflating(head)
         super().response_head(head)
         self.left = None if self.event_stream else head.length
+        choice = self.choice
+        if choice is not None:
+            body = not self.event_stream and self.worker.recorder.measures(choice)
+            self.notes = Notes(head.status, body=body)
         if self.event_stream and self.managed:
             self.scanner = SseScanner(strip_usage=self.asked_usage)
 
@@ -263,8 +272,12 @@ class Managed(Exchange):
         scanner = self.scanner
         if scanner is not None:
             data = scanner.feed(data)
+            if self.notes is not None:
+                self.notes.events(self.worker.clock(), scanner)
             if not data:
                 return
+        elif self.notes is not None:
+            self.notes.data(data)
         self.tail = data
         if self._settled():
             self.link.send(data)
@@ -336,11 +349,17 @@ class Managed(Exchange):
     def _complete(self) -> None:
         self._send_held()
         super().response_end()
+        record(self)
 
     def response_failed(self, error: GatewayError) -> None:
         if self.responded:
             self._send_held()
         super().response_failed(error)
+        record(self, error)
+
+    def fail(self, error: GatewayError) -> None:
+        super().fail(error)
+        record(self, error)
 
     def client_gone(self) -> None:
         if self.waiting:
@@ -348,6 +367,7 @@ class Managed(Exchange):
             self.waiting = False
             self.budgeted = 0
         super().client_gone()
+        record(self, left=True)
 
     def finish(self) -> None:
         self._release()

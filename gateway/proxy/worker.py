@@ -23,11 +23,13 @@ from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.hotkeys import HotKeys
 from gateway.proxy.managed import Managed
 from gateway.proxy.pins import PinBoard
+from gateway.proxy.recorder import Recorder
 from gateway.proxy.snapshots import Snapshots, Versions
 from gateway.proxy.upstream import Pool, tls_context
 from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
+from gateway.telemetry.histograms import Histograms
 from gateway.wire.selection import split_path
 
 logger = logging.getLogger(__name__)
@@ -65,6 +67,14 @@ class Worker:
             size=settings.sessions.cache,
             patience=settings.sessions.lookup_timeout,
         )
+        self.histograms = Histograms()
+        self.recorder = Recorder(
+            store,
+            writer=f"{slot}-{os.urandom(6).hex()}",
+            running=lambda: self.snapshots.measured,
+            now=self.store_now,
+        )
+        self.pins.known = self.recorder.pinned
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
         self.sessionless: dict[str, int] = {}  # requests that were assigned one by one, by cause
         upstream = settings.upstream
@@ -153,7 +163,8 @@ class Worker:
         await self._first_view()
         self._server = await loop.create_server(self.edge.protocol_factory, sock=sock)
         self._tasks += [
-            loop.create_task(work) for work in (self.snapshots.run(), self.pins.run(), self._sweep())
+            loop.create_task(work)
+            for work in (self.snapshots.run(), self.pins.run(), self.recorder.run(), self._sweep())
         ]
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -281,6 +292,7 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upstream.close()
         await self.pins.close()
+        await self.recorder.close()
         await self.store.close()
 
 

@@ -10,6 +10,10 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     rollout/{prompt}/{id}                      a rollout that has ended
     audit/{sequence}                           the hash chain; its order is a compare-and-set on `audit-head`
     pin/{rollout}/{session}                    a session's arm (a key with a time to live)
+    evidence/{rollout}                         batches of records (a log)
+    decisions/{rollout}                        what was decided on them (a log)
+    checkpoint/{rollout}                       the fold's state and its place in the log
+    verdict/{rollout}                          the newest verdict, for people
 """
 
 DEPLOYMENTS = "deployment/"
@@ -20,6 +24,7 @@ ROLLOUTS = "rollout/"
 AUDIT = "audit/"
 AUDIT_HEAD = "audit-head"
 PINS = "pin/"
+CONTROLLER = "controller"  # the lease
 
 
 def deployment(prompt: str) -> str:
@@ -64,3 +69,19 @@ def audit(sequence: int) -> str:
 def pin(rollout: str, session: str) -> str:
     """`session` is the session's keyed hash, never the key that the client sent."""
     return f"{PINS}{rollout}/{session}"
+
+
+def evidence(rollout: str) -> str:
+    return f"evidence/{rollout}"
+
+
+def decisions(rollout: str) -> str:
+    return f"decisions/{rollout}"
+
+
+def checkpoint(rollout: str) -> str:
+    return f"checkpoint/{rollout}"
+
+
+def verdict(rollout: str) -> str:
+    return f"verdict/{rollout}"
