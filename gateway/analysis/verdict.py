@@ -101,3 +101,10 @@ class Verdict(msgspec.Struct, frozen=True):
     left_out: int = 0
     lost_batches: int = 0
     dropped: int = 0
+
+    def because(
+        self, action: Action, rule: str, reason: str, *, hold: HoldReason | None, weight: float | None
+    ) -> Verdict:
+        return msgspec.structs.replace(
+            self, action=action, rule=rule, reason=reason, hold=hold, weight=weight
+        )
