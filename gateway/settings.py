@@ -203,6 +203,55 @@ class Timeouts(Section):
     """After SIGTERM, streams in flight may finish for this long."""
 
 
+class EvidenceSettings(Section):
+    """Limits of evidence and decisions; a rollout keeps those that it was started with. Times in seconds."""
+
+    measured_per_second: Annotated[float, Field(gt=0)] = 500.0
+    """Sessions of a prompt that are measured per second; above it a share of them is."""
+    watermark: Seconds = 60.0
+    """A session is folded this long after its pin, in order of pin."""
+    judge_limit: Seconds = 300.0
+    """The same for scores; later ones are lost."""
+    event_window: Seconds = 600.0
+    """Errors and flags count in a session's requests that start so long after its pin …"""
+    event_requests: Annotated[int, Field(ge=1)] = 5
+    """… and in at most so many of them."""
+    upstream_limit: Seconds = 120.0
+    """How long such a request may take; a session without an event is final after both."""
+    latency_warmup: Annotated[float, Field(ge=0)] = 300.0
+    """No latency is compared so soon after a start or a step: provider caches are cold for a new prompt."""
+    freeze_after: Annotated[int, Field(ge=1)] = 500
+    """Stable sessions that thresholds are taken from."""
+    max_open: Annotated[int, Field(ge=1)] = 400_000
+    """Sessions of one rollout held at once by the controller."""
+    hard_stop: Annotated[int, Field(ge=1)] = 20
+    """Roll back when so many first requests of the canary failed, all of them, and stable's did not."""
+    incident_window: Seconds = 60.0
+    """Seconds of stable's provider errors that an incident is seen in …"""
+    incident_requests: Annotated[int, Field(ge=1)] = 20
+    """… extended back until it holds so many requests …"""
+    incident_longest: Seconds = 600.0
+    """… but not further than this."""
+    incident_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of errors that is an incident …"""
+    incident_times: Annotated[float, Field(ge=1)] = 5.0
+    """… if it is also so many times the usual share."""
+    completeness: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Least share of judged sessions with a score, in each arm."""
+    score_age: Seconds = 900.0
+    """The newest scored session may be so much older than the newest that should have a score."""
+    raise_after: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the maximum bake after which a weight is raised for want of evidence."""
+    max_raises: Annotated[int, Field(ge=0)] = 3
+    """How often."""
+    extension: Annotated[float, Field(ge=0)] = 0.5
+    """Share of the maximum bake that is added before a rollout without evidence holds."""
+
+    def changes(self) -> dict[str, float]:
+        """The limits of the analysis that differ from their defaults."""
+        return self.model_dump(exclude_defaults=True, exclude={"measured_per_second"})
+
+
 class Settings(Section):
     workers: Annotated[int, Field(ge=1, le=256)] = 2
     """Data plane processes; one for each core."""
@@ -216,6 +265,7 @@ class Settings(Section):
     sessions: Sessions = Sessions()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+    evidence: EvidenceSettings = EvidenceSettings()
     policies: dict[NamePattern, dict[str, Any]] = {}
     """Policies of your own by name: the fields that differ from the one that `extends` names (careful,
     standard, fast, or one above it)."""

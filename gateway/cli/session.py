@@ -116,7 +116,7 @@ async def opened(config: Path, url: str | None) -> AsyncIterator[Operations]:
     store = store_of(settings)
     await store.open()
     try:
-        yield StoreOperations(store, policies_of(settings))
+        yield StoreOperations(store, policies_of(settings), settings.evidence.changes())
     finally:
         await store.close()
 

@@ -66,12 +66,17 @@ class Operations(Protocol):
 
 
 class StoreOperations:
-    """`policies` are those that a rollout can be started under, by name."""
+    """`policies` are those that a rollout can be started under, by name; `rules` see `Rollouts`."""
 
-    def __init__(self, store: Documents, policies: Mapping[str, Policy] = POLICIES) -> None:
+    def __init__(
+        self,
+        store: Documents,
+        policies: Mapping[str, Policy] = POLICIES,
+        rules: Mapping[str, float] | None = None,
+    ) -> None:
         self._store = store
         self._registry = Registry(store)
-        self._rollouts = Rollouts(store, policies)
+        self._rollouts = Rollouts(store, policies, rules)
 
     async def prompts(self) -> tuple[DeploymentView, ...]:
         return tuple(

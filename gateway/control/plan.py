@@ -46,10 +46,12 @@ class Planned(NamedTuple):
 
 
 class Under(NamedTuple):
-    """A policy and the name by which it was asked for."""
+    """A policy, the name by which it was asked for, and limits of the analysis that differ from their
+    defaults."""
 
     name: str
     policy: Policy
+    rules: dict[str, float] = {}
 
 
 def start(
@@ -100,7 +102,12 @@ def start(
         first = sampled(rollout.weights[0], rates(under.policy, weight, 0.0, CAP, first_stage=True))
         stages = (first.effective_at,)
         rollout = replace(
-            rollout, policy=under.policy, policy_name=under.name, stages=stages, weights=(first,)
+            rollout,
+            policy=under.policy,
+            policy_name=under.name,
+            rules=under.rules,
+            stages=stages,
+            weights=(first,),
         )
     return Planned(replace(deployment, rollout=rollout))
 

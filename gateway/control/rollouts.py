@@ -39,11 +39,18 @@ class Start:
 
 
 class Rollouts:
-    """`policies` are those that a rollout can be started under, by name."""
+    """`policies` are those that a rollout can be started under, by name; `rules` the limits of the analysis
+    that differ from their defaults."""
 
-    def __init__(self, store: Documents, policies: Mapping[str, Policy] = POLICIES) -> None:
+    def __init__(
+        self,
+        store: Documents,
+        policies: Mapping[str, Policy] = POLICIES,
+        rules: Mapping[str, float] | None = None,
+    ) -> None:
         self._store = store
         self._policies = policies
+        self._rules = dict(rules or {})
         self._registry = Registry(store)
 
     async def start(self, prompt: str, what: Start, by: By, *, expected: int | None = None) -> Done:
@@ -77,7 +84,7 @@ class Rollouts:
             raise InvalidValue(
                 f"there is no policy {name!r}; there is {', '.join(self._policies)}", param="policy"
             )
-        return Under(name, policy)
+        return Under(name, policy, self._rules)
 
     async def change(
         self, prompt: str, event: Event, by: By, *, weight: float | None = None, expected: int | None = None

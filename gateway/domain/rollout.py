@@ -129,9 +129,10 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     each rollout, so that buckets of different rollouts are independent.
 
     `policy` is frozen at the start; None: by hand. `stages` are the times at which each planned stage came
-    into force, `watch_since` that of the watch (0: not yet). `raises`: how often the controller raised the
-    weight for want of evidence. `paused_at`: since when it is paused (0: it is not), `paused_before`: s of
-    this stage that it was paused before."""
+    into force, `watch_since` that of the watch (0: not yet). `rules`: limits of the analysis that differ from
+    their defaults, frozen too. `raises`: how often the controller raised the weight for want of evidence.
+    `paused_at`: since when it is paused (0: it is not), `paused_before`: s of this stage that it was paused
+    before."""
 
     id: str
     prompt: str
@@ -151,6 +152,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     stages: tuple[float, ...] = ()
     watch_since: float = 0.0
     hold: Hold | None = None
+    rules: dict[str, float] = {}
     raises: int = 0
     paused_at: float = 0.0
     paused_before: float = 0.0

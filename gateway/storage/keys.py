@@ -13,7 +13,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     evidence/{rollout}                         batches of records (a log)
     decisions/{rollout}                        what was decided on them (a log)
     checkpoint/{rollout}                       the fold's state and its place in the log
-    verdict/{rollout}                          the newest verdict, for people
+    verdict/{prompt}/{rollout}                 the newest verdict, for people
 """
 
 DEPLOYMENTS = "deployment/"
@@ -83,5 +83,5 @@ def checkpoint(rollout: str) -> str:
     return f"checkpoint/{rollout}"
 
 
-def verdict(rollout: str) -> str:
-    return f"verdict/{rollout}"
+def verdict(prompt: str, rollout: str) -> str:
+    return f"verdict/{prompt}/{rollout}"

@@ -26,12 +26,15 @@ PATHS: dict[str, Event] = {event.removeprefix("set_"): event for _, event in TRA
 
 
 def build_admin(
-    store: Documents, readiness: Readiness, policies: Mapping[str, Policy] = POLICIES
+    store: Documents,
+    readiness: Readiness,
+    policies: Mapping[str, Policy] = POLICIES,
+    rules: Mapping[str, float] | None = None,
 ) -> web.Application:
     """The admin API on `store`; rollouts start under one of `policies`; `readiness` answers /readyz, whose
     status is 200 if its "ready" is true."""
     app = web.Application(middlewares=[problems, guard], client_max_size=MAX_BODY)
-    app[OPERATIONS] = StoreOperations(store, policies)
+    app[OPERATIONS] = StoreOperations(store, policies, rules)
     prompt, version = "/v1/prompts/{prompt}", "/v1/prompts/{prompt}/versions"
     app.add_routes(
         [
