@@ -129,6 +129,17 @@ class Rollouts:
             raise NotFound(f"{prompt} has no rollout {id!r}", param="rollout")
         return codec.decode_document(document, Rollout)
 
+    async def find(self, id: str) -> Rollout:
+        """A rollout of any prompt. Raises `NotFound`."""
+        check_name(id, "rollout")
+        for deployment in await self._registry.deployments():
+            if deployment.rollout is not None and deployment.rollout.id == id:
+                return deployment.rollout
+        for document in await list_all(self._store, keys.ROLLOUTS):
+            if document.key.endswith(f"/{id}"):
+                return codec.decode_document(document, Rollout)
+        raise NotFound(f"there is no rollout {id!r}", param="rollout")
+
 
 def change_of(current: Current, planned: Planned, action: str, evidence: Any = None) -> Change | None:
     """One commit of what was planned: the deployment, and the rollout that it ends under its own key."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.control.case import Summary
 from gateway.control.registry import MetadataEntry
 from gateway.domain.prompt import Content, Gate, Metadata, Version
 from gateway.domain.rollout import (
@@ -26,7 +27,7 @@ class RolloutView(msgspec.Struct, frozen=True):
     0.0 is "not yet". The salt is not shown: who knows it can choose an arm.
 
     Under a `policy` (empty: by hand) it is in `stage` number `stage` of `stages`, from 0, or in its `watch`,
-    since `stage_since`; `hold` is why it waits."""
+    since `stage_since`; `hold` is why it waits, `evidence` what the controller found last."""
 
     id: str
     prompt: str
@@ -51,6 +52,7 @@ class RolloutView(msgspec.Struct, frozen=True):
     watch: bool = False
     hold: Hold | None = None
     raises: int = 0
+    evidence: Summary | None = None
 
 
 class DeploymentView(msgspec.Struct, frozen=True):
@@ -87,7 +89,7 @@ class PromptView(DeploymentView, frozen=True):
     versions: tuple[VersionView, ...]
 
 
-def rollout_view(rollout: Rollout, now: float) -> RolloutView:
+def rollout_view(rollout: Rollout, now: float, evidence: Summary | None = None) -> RolloutView:
     """`now` is the store's time, s. A rollout that has ended shows the weight that was in force then."""
     at = rollout.ended_at if rollout.phase in FINAL else now
     weight, last = rollout.weight_at(at), rollout.weights[-1]
@@ -115,6 +117,7 @@ def rollout_view(rollout: Rollout, now: float) -> RolloutView:
         watch=rollout.in_watch,
         hold=rollout.hold,
         raises=rollout.raises,
+        evidence=evidence,
     )
 
 

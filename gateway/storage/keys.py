@@ -84,4 +84,9 @@ def checkpoint(rollout: str) -> str:
 
 
 def verdict(prompt: str, rollout: str) -> str:
-    return f"verdict/{prompt}/{rollout}"
+    return f"{verdicts(prompt)}{rollout}"
+
+
+def verdicts(prompt: str) -> str:
+    """The prefix of what was found in a prompt's rollouts."""
+    return f"verdict/{prompt}/"

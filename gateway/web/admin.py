@@ -13,7 +13,7 @@ from gateway.control.views import DeploymentView
 from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.prompt import Gate
 from gateway.domain.rollout import PERSONS, TRANSITIONS, Event
-from gateway.storage.base import Documents
+from gateway.storage.base import Store
 from gateway.web import requests
 from gateway.web.answers import Handler, answer, problems
 from gateway.web.guard import guard
@@ -26,7 +26,7 @@ PATHS: dict[str, Event] = {event.removeprefix("set_"): event for _, event in TRA
 
 
 def build_admin(
-    store: Documents,
+    store: Store,
     readiness: Readiness,
     policies: Mapping[str, Policy] = POLICIES,
     rules: Mapping[str, float] | None = None,
@@ -52,6 +52,7 @@ def build_admin(
             web.get(prompt + "/rollout", show_rollout),
             *(web.post(f"{prompt}/rollout/{path}", change_rollout(event)) for path, event in PATHS.items()),
             web.post(prompt + "/deploy", deploy),
+            web.get("/v1/rollouts/{rollout}/replay", replay),
             web.get("/v1/audit", list_audit),
             web.get("/v1/audit/verify", verify_audit),
         ]
@@ -164,6 +165,10 @@ async def deploy(request: web.Request) -> web.Response:
         expected=requests.expected(request),
     )
     return _deployment(view)
+
+
+async def replay(request: web.Request) -> web.Response:
+    return answer(await request.app[OPERATIONS].replay(request.match_info["rollout"]))
 
 
 async def list_audit(request: web.Request) -> web.Response:
