@@ -78,18 +78,17 @@ def canary(name: str, truth: Truth = "harmful", **changes: object) -> Scenario:
 def timings() -> list[Scenario]:
     """A/A whose arms differ in time alone, at four rates. A run at a high rate stops when its first hour has
     shown what there is to see."""
-    slower = 4.0
     kinds = {
         "turns 5 s slower": (Behaviour(), Behaviour(delay=5.0)),
         "turns 15 s slower": (Behaviour(), Behaviour(delay=15.0)),
         "twice as long": (Behaviour(), Behaviour(turns=6.0)),
         "errors at turn 1 and 3": (
-            Behaviour(turns=slower, event_turn=0),
-            Behaviour(turns=slower, event_turn=2),
+            Behaviour(turns=4.0, gap=60.0, event_turn=0),
+            Behaviour(turns=4.0, gap=60.0, event_turn=2),
         ),
         "errors at turn 3 and 1": (
-            Behaviour(turns=slower, event_turn=2),
-            Behaviour(turns=slower, event_turn=0),
+            Behaviour(turns=4.0, gap=60.0, event_turn=2),
+            Behaviour(turns=4.0, gap=60.0, event_turn=0),
         ),
     }
     scenarios = []

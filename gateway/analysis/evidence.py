@@ -1,10 +1,10 @@
 """The fold: batches of the evidence log → state.
 
-A session is one unit of each metric. It is opened by its first record and passes four watermarks, s after its
-pin, in order of pin (seconds of pins are folded whole, each sorted by pin and session):
+A session is one unit of each metric. It is opened by its first record and passes three watermarks, s after
+its pin, in order of pin (seconds of pins are folded whole, each sorted by pin and session):
 
-    watermark            enters latency, tokens, cost; assigned and completed sessions are counted
-    event_watermark      its error or flag, if any, enters harm
+    watermark            enters latency, tokens, cost; its error or flag enters harm; assigned and completed
+                         sessions are counted
     judge_limit          its score enters; sampled and scored sessions are counted
     window + limit       it is final: gates of events; forgotten
 
@@ -12,7 +12,9 @@ Nothing that depends on the arm decides when, in what order or whether a unit en
 watermark enters when it comes: leaving it out would choose by duration, for ever; entering late only shifts
 what is in flight. A first request still running at the watermark is known to be slower than every threshold
 that is shorter. Binary harm has m = 0 and ε = 0: a session without an event has D = 0, so that only events
-are entered, and a late one as well.
+are entered, and a late one as well. But where one arm's events come minutes later than the other's, what is
+in flight grows with the traffic, and looks like harm. So of each second of pins only `early_events` sessions,
+chosen by their hash, are entered so early; of all others an event enters when they are final.
 
 Time is the newest `written_at` of the log, so a prefix of the log has one state, whoever folds it and when.
 """
@@ -187,7 +189,7 @@ class Evidence:
         events = (SAFETY if record.flags else 0) | (ERROR if outcome == "prompt" else 0)
         if new := events & ~unit.events:
             unit.events |= new
-            if int(unit.pinned_at) < state.events_to:
+            if unit.early:
                 self._enter_events(unit, new)
 
     def _first(self, unit: Unit, record: Observed) -> None:
@@ -212,52 +214,46 @@ class Evidence:
         state, rules = self.state, self.state.rules
         clock = state.clock
         if (upto := int(clock - rules.watermark)) > state.folded_to:
-            for unit in self._between(state.folded_to, upto):
-                self._at_watermark(unit)
+            for units in self._between(state.folded_to, upto):
+                for unit in units if len(units) <= rules.early_events else _chosen(units, rules.early_events):
+                    unit.early = True
+                for unit in units:
+                    self._at_watermark(unit)
             state.folded_to = upto
-        if (upto := int(clock - rules.event_watermark)) > state.events_to:
-            for unit in self._between(state.events_to, upto):
-                while (starts := state.event_starts) < len(state.steps) and unit.pinned_at >= state.steps[
-                    starts
-                ]:
-                    self._start(("safety", "errors"))
-                    state.event_starts += 1
-                if unit.events:
-                    self._enter_events(unit, unit.events)
-            state.events_to = upto
         if (upto := int(clock - rules.judge_limit)) > state.judged_to:
-            for unit in self._between(state.judged_to, upto):
-                if unit.judged:
-                    self._at_judge_limit(unit)
+            for units in self._between(state.judged_to, upto):
+                for unit in units:
+                    if unit.judged:
+                        self._at_judge_limit(unit)
             state.judged_to = upto
         if (upto := int(clock - rules.final_after)) > state.final_to:
-            for unit in self._between(state.final_to, upto):
-                self._at_end(unit)
+            for units in self._between(state.final_to, upto):
+                for unit in units:
+                    self._at_end(unit)
             for second in [second for second in self._buckets if second < upto]:
                 del self._buckets[second]
             state.final_to = upto
 
-    def _between(self, first: int, upto: int) -> list[Unit]:
-        """Units pinned in these seconds, in order of pin; whatever comes in equal order does so by hash."""
+    def _between(self, first: int, upto: int) -> list[list[Unit]]:
+        """Units pinned in these seconds, for each second in order of pin."""
         buckets = self._buckets
-        units = []
         if upto - first > len(buckets):
             seconds = sorted([second for second in buckets if first <= second < upto])
         else:
             seconds = [second for second in range(first, upto) if second in buckets]
-        for second in seconds:
-            units += sorted(buckets[second], key=_order)
-        return units
+        return [sorted(buckets[second], key=_order) for second in seconds]
 
     def _at_watermark(self, unit: Unit) -> None:
         state = self.state
         if unit.folded:
             return
         while (starts := state.starts) < len(state.steps) and unit.pinned_at >= state.steps[starts]:
-            self._start([name for name in state.comparisons if BY_NAME[name].source is not None])
+            self._start([name for name in state.comparisons if name != "judge"])
             state.starts += 1
         unit.folded = True
         self._assign(unit)
+        if unit.events and unit.early:
+            self._enter_events(unit, unit.events)
         if unit.ended:
             self._complete(unit)
         elif not state.warm(unit.pinned_at):
@@ -342,6 +338,8 @@ class Evidence:
 
     def _at_end(self, unit: Unit) -> None:
         comparisons = self.state.comparisons
+        if unit.events and not unit.early:
+            self._enter_events(unit, unit.events)
         comparisons["safety"].settle(unit.canary, 1.0 if unit.events & SAFETY else 0.0, unit.share)
         comparisons["errors"].settle(unit.canary, 1.0 if unit.events & ERROR else 0.0, unit.share)
         del self._open[unit.session]
@@ -422,6 +420,15 @@ class Evidence:
     def sessions(self) -> tuple[int, int]:
         """Measured sessions whose watermark has passed: stable, canary."""
         return self.state.sessions[0], self.state.sessions[1]
+
+
+def _chosen(units: list[Unit], number: int) -> list[Unit]:
+    """By session: a keyed hash, which says nothing about the arm."""
+    return sorted(units, key=_session)[:number]
+
+
+def _session(unit: Unit) -> bytes:
+    return unit.session
 
 
 def _order(unit: Unit) -> tuple[float, bytes]:

@@ -13,8 +13,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds and counts.
 
     `watermark`: units are folded this long after their pin, in order of pin, so that what takes longer in
-    one arm does not change the order; `event_watermark`: the same for errors and flags. `judge_limit`: the
-    same for scores; later ones are lost.
+    one arm does not change the order. `early_events`: sessions per second whose errors and flags are folded
+    then; those of more wait until they are final. `judge_limit`: the same for scores; later ones are lost.
     `event_window`, `event_requests`: errors and flags count in requests that start so long after the pin, at
     most so many. `upstream_limit`: how long such a request may take; a session without an event is final
     after window and limit. `latency_warmup`: pins so soon after the start or a step bring no latency unit,
@@ -29,7 +29,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     watermark: float = 60.0
-    event_watermark: float = 60.0
+    early_events: int = 20
     judge_limit: float = 300.0
     event_window: float = 600.0
     event_requests: int = 5
@@ -53,9 +53,9 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         numbers = [getattr(self, name) for name in self.__struct_fields__]
         if not all(0.0 <= number < 1e9 for number in numbers):
             raise InvalidValue("every limit is a number from 0 up", param="rules")
-        if max(self.watermark, self.event_watermark, self.judge_limit) > self.final_after:
+        if max(self.watermark, self.judge_limit) > self.final_after:
             raise InvalidValue(
-                "watermark, event_watermark and judge_limit end before a session is final: at most "
+                "watermark and judge_limit end before a session is final: at most "
                 "event_window + upstream_limit",
                 param="judge_limit",
             )

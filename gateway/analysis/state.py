@@ -26,7 +26,7 @@ class Writer(msgspec.Struct, array_like=True):
 class State(msgspec.Struct):
     """`clock`: the newest `written_at`. `steps`: when later planned stages took effect. `sessions`: stable
     and canary ones past their watermark. `canaries`, `stopped`: by stage, canary sessions whose first request
-    ended and s of incidents. `crossed`: families whose harm was found, and when. `folded_to`, `events_to`,
+    ended and s of incidents. `crossed`: families whose harm was found, and when. `folded_to`,
     `judged_to`, `final_to`: pins before these seconds have passed the watermarks. `starts` and the like:
     steps that the tests have opened a start for. `units`: open sessions, filled for storing only."""
 
@@ -36,13 +36,11 @@ class State(msgspec.Struct):
     thresholds: Thresholds
     clock: float
     folded_to: int
-    events_to: int
     judged_to: int
     final_to: int
     method: int = METHOD
     steps: list[float] = []
     starts: int = 0
-    event_starts: int = 0
     judge_starts: int = 0
     writers: dict[str, Writer] = {}
     lost_batches: int = 0
@@ -67,7 +65,7 @@ class State(msgspec.Struct):
     @classmethod
     def start(cls, policy: Policy, started_at: float, thresholds: Thresholds, rules: Rules) -> State:
         first = int(started_at) - 1
-        state = cls(policy, rules, started_at, thresholds, started_at, first, first, first, first)
+        state = cls(policy, rules, started_at, thresholds, started_at, first, first, first)
         state.incident = Incident(before=thresholds.provider_errors)
         state.canaries = [0] * (state.planned + 1)
         state.stopped = [0.0] * (state.planned + 1)

@@ -20,7 +20,7 @@ class Unit(msgspec.Struct, array_like=True, gc=False):
     """A measured session until nothing can be added to it. `share`, `judged_share`: π among measured and
     among judged sessions. `requests`: counted so far. `ended`: its first request has; `answered`: with an
     answer. `events`: bits seen. `folded`: its watermark has passed; `missed`: before its first request
-    had ended."""
+    had ended. `early`: an event of it enters harm before it is final."""
 
     session: bytes
     canary: bool
@@ -34,6 +34,7 @@ class Unit(msgspec.Struct, array_like=True, gc=False):
     events: int = 0
     folded: bool = False
     missed: bool = False
+    early: bool = False
     total: float | None = None
     first_token: float | None = None
     tokens: float | None = None
