@@ -210,6 +210,8 @@ class EvidenceSettings(Section):
     """Sessions of a prompt that are measured per second; above it a share of them is."""
     watermark: Seconds = 60.0
     """A session is folded this long after its pin, in order of pin."""
+    early_events: Annotated[int, Field(ge=0)] = 20
+    """Sessions per second whose errors and flags are folded then; those of more wait until they are final."""
     judge_limit: Seconds = 300.0
     """The same for scores; later ones are lost."""
     event_window: Seconds = 600.0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control import plan
+from gateway.control.case import rules_of
 from gateway.control.changes import Change, Current, Done, commit, read_deployment, summary
 from gateway.control.plan import By, Planned, Under
 from gateway.control.registry import Registry, list_all
@@ -84,6 +85,7 @@ class Rollouts:
             raise InvalidValue(
                 f"there is no policy {name!r}; there is {', '.join(self._policies)}", param="policy"
             )
+        rules_of(self._rules)
         return Under(name, policy, self._rules)
 
     async def change(
