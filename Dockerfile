@@ -5,7 +5,7 @@ WORKDIR /src
 RUN python -m venv /opt/venv
 COPY requirements.txt ./
 RUN /opt/venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY gateway ./gateway
 RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 

@@ -4,31 +4,37 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config/quickstart.yaml
 
-.PHONY: run test check lock deps clean bench
+.PHONY: run test check lock deps pure clean bench
 .DEFAULT_GOAL := run
 
-$(VENV)/.run: requirements.txt pyproject.toml
+$(VENV)/.packages: requirements.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+# Compiles the data path where there is a C compiler (docs/adr/0004-compiled-data-path.md).
+COMPILED := $(wildcard gateway/domain/*.py gateway/wire/*.py gateway/proxy/*.py)
+$(VENV)/.run: $(VENV)/.packages pyproject.toml setup.py $(COMPILED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch -c gateway__mypyc*.so; touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
 run: $(VENV)/.run
 	@$(BIN)/prompt-canary serve --config $(CONFIG)
 
-deps: $(VENV)/.dev
+deps: $(VENV)/.dev $(VENV)/.run
 	@sh scripts/test-servers
+	@sh scripts/test-clients
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --verbose 2>&1 | tail -n 8 | sed '/^$$/d'; $(BIN)/lint-imports --no-cache >/dev/null
-	$(BIN)/python -m pytest tests/test_architecture.py -q -p no:cacheprovider
+	$(BIN)/python -m pytest tests/test_architecture.py -q -p no:cacheprovider --noconftest
 
 test: deps check
 	$(BIN)/python -m pytest -n 4 --dist worksteal
@@ -37,10 +43,12 @@ bench: deps
 	$(BIN)/python -m benchmarks.overhead
 
 LOCK := $(BIN)/uv pip compile --universal --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml
-lock: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet uv
+lock: $(VENV)/.dev
 	$(LOCK) --group build -o requirements.txt
 	$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
 
-clean:
-	rm -rf $(VENV) data .pytest_cache .mypy_cache .ruff_cache .hypothesis
+pure:
+	find gateway -name '*.so' -delete; rm -f gateway__mypyc*.so $(VENV)/.run
+
+clean: pure
+	rm -rf build $(VENV) data .pytest_cache .mypy_cache .ruff_cache .hypothesis

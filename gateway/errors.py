@@ -34,6 +34,7 @@ class UnsupportedEncoding(ClientError): status, code = 415, "unsupported_content
 class UnsupportedMediaType(ClientError): status, code = 415, "unsupported_media_type"
 class Unauthorized(ClientError): status, type, code = 401, "authentication_error", "invalid_api_key"
 class Forbidden(ClientError): status, type, code = 403, "permission_error", "forbidden"
+class RateLimited(ClientError): status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
 class VersionNotAllowed(Forbidden): code = "version_not_allowed"
 class NotFound(ClientError): status, code = 404, "not_found"
 class PromptNotFound(NotFound): code = "prompt_not_found"
@@ -61,7 +62,9 @@ class PromptNotDeployed(PromptError): status, code = 404, "prompt_not_deployed"
 class UpstreamError(GatewayError): status, type, code = 502, "upstream_error", "upstream_error"
 class UpstreamUnreachable(UpstreamError): code = "upstream_unreachable"
 class UpstreamBroken(UpstreamError): code = "upstream_broken"
+class UpstreamClosed(UpstreamBroken): code = "upstream_broken"  # before the first byte of its answer
 class UpstreamTimeout(UpstreamError): status, code = 504, "upstream_timeout"
+class UpstreamConnectTimeout(UpstreamTimeout): code = "upstream_timeout"
 
 # --- the gateway
 class Unavailable(GatewayError): status, code = 503, "unavailable"

@@ -1,34 +1,107 @@
-"""How a managed request ended, as evidence: what a prompt can cause is kept apart from what it cannot.
+"""How one request ended, as the statistics see it: one table from (ending, status, code) to an `Outcome`.
 
-A provider's refusal of the request (400, 403, 404, 413, 422) can come from the version's text, model or
-options, and so can an answer that breaks after its head. No connection, 401, 408, 409, 425, 429 and 5xx came
-before the model saw the prompt. Our own refusals under a version (a variable that its template needs) are the
-prompt's.
+What is compared between the arms are failures that a prompt can cause. A failure before the model saw the
+prompt cannot be one: no connection, no slot, a rate limit, a provider that is down. A silent model can: the
+prompt may have sent it into endless reasoning. So can 404: a version names its model.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 from gateway.domain.observation import Outcome
-from gateway.errors import ClientError, GatewayError, PromptError
+from gateway.errors import (
+    GatewayError,
+    Overloaded,
+    UpstreamClosed,
+    UpstreamConnectTimeout,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 
-BEFORE_THE_PROMPT = frozenset({401, 407, 408, 409, 425, 429})
+Ending = Literal[
+    "answered",  # to its last byte
+    "left",  # the client went first
+    "unsent",  # no connection, none free, or the gateway had no room
+    "closed",  # the provider took the request and closed without a byte of an answer
+    "silent",  # no first byte in time
+    "cut",  # the answer began and broke off, or could not be understood
+]
+
+# 400, 413, 422 and their like are answers to the request itself; these are not.
+PROVIDER_STATUSES = frozenset({401, 402, 403, 407, 408, 409, 425, 429})
+
+# Codes and types of errors that arrive under status 200 (first event of a stream, body of an aggregator) or
+# say more than their status does: Anthropic, OpenAI, OpenRouter (whose codes are HTTP statuses), Azure.
+PROVIDER_CODES = frozenset(
+    {
+        "authentication_error",
+        "billing_error",
+        "insufficient_quota",
+        "invalid_api_key",
+        "overloaded_error",
+        "permission_error",
+        "rate_limit_error",
+        "rate_limit_exceeded",
+        "server_is_overloaded",
+        "401",
+        "402",
+        "429",
+        "502",
+        "503",
+        "529",
+    }
+)
+PROMPT_CODES = frozenset(
+    {
+        "content_filter",
+        "content_policy_violation",
+        "moderation_blocked",
+        "responsible_ai_policy_violation",
+        "ResponsibleAIPolicyViolation",
+    }
+)
 
 
-def outcome_of(
-    status: int | None, *, error: GatewayError | None = None, in_band: bool = False, left: bool = False
+def outcome(
+    ending: Ending, status: int | None = None, code: str | int | None = None, *, begun: bool = False
 ) -> Outcome:
-    """`status`: of the provider's answer, None if there was none. `error`: what ended the exchange instead of
-    a whole answer. `in_band`: the answer itself said that it failed. `left`: the client did, before its end.
+    """`status` of the answer's head, where there was one. `code` of an error in it: a body's `error.code`, or
+    its `type` where that is null, also of an error event in a stream. `begun`: the model's first token came
+    before the error, so it had seen the prompt.
 
-    >>> outcome_of(200), outcome_of(429), outcome_of(422), outcome_of(200, in_band=True)
-    ('ok', 'provider', 'prompt', 'prompt')
+    >>> outcome("answered", 200), outcome("answered", 400, "invalid_request_error"), outcome("answered", 503)
+    ('ok', 'prompt', 'provider')
+    >>> outcome("answered", 200, "overloaded_error"), outcome("answered", 200, "overloaded_error", begun=True)
+    ('provider', 'prompt')
     """
-    if left:
+    if ending == "left":
         return "client"
-    if status is None:
-        return "prompt" if isinstance(error, ClientError | PromptError) else "provider"
-    if status >= 500 or status in BEFORE_THE_PROMPT:
-        return "provider"
-    if status >= 400 or error is not None or in_band:
+    if ending == "silent":
         return "prompt"
-    return "ok"
+    if ending in ("unsent", "closed") or status is None:
+        return "provider"
+    if status < 400:
+        if ending == "cut":
+            return "prompt"
+        if status >= 300:  # a redirect is no answer: the provider's address is wrong
+            return "provider"
+        if code is None or code == "":
+            return "ok"
+        return "provider" if not begun and str(code) in PROVIDER_CODES else "prompt"
+    if str(code) in PROMPT_CODES:
+        return "prompt"
+    return "provider" if status >= 500 or status in PROVIDER_STATUSES else "prompt"
+
+
+def ending_of(error: GatewayError, *, responded: bool) -> Ending:
+    """Where the upstream's failure left the request; `responded`: the answer's head had come."""
+    if responded:
+        return "cut"
+    if isinstance(error, UpstreamConnectTimeout | UpstreamUnreachable | Overloaded):
+        return "unsent"
+    if isinstance(error, UpstreamClosed):
+        return "closed"
+    if isinstance(error, UpstreamTimeout):
+        return "silent"
+    return "cut" if error.type == "upstream_error" else "unsent"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING
 
-from gateway.domain.outcome import outcome_of
-from gateway.errors import GatewayError
+from gateway.domain.observation import Outcome
+from gateway.domain.outcome import ending_of, outcome
+from gateway.errors import ClientError, GatewayError, PromptError
 from gateway.proxy.recorder import Seen
-from gateway.wire.sse import SseScanner
+from gateway.wire.sse import EventScanner
 from gateway.wire.usage import Answer, Usage, read_answer
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Notes:
         self._last = 0.0
         self._body: list[bytes] | None = [] if body else None
 
-    def events(self, now: float, scanner: SseScanner) -> None:
+    def events(self, now: float, scanner: EventScanner) -> None:
         """A piece of the event stream has passed through the scanner."""
         if self.first_token:
             if len(self.gaps) < MOST_GAPS:
@@ -69,10 +70,12 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         worker.histograms.record(selection.prompt, choice.version, total, first_token, notes.gaps)
     if not worker.recorder.measures(choice):
         return
-    usage, in_band = _read(notes, scanner)
+    usage, code = _read(notes, scanner)
     seen = Seen(
         started_at=worker.snapshots.store_time(received),
-        outcome=outcome_of(notes.status if notes else None, error=error, in_band=in_band, left=left),
+        outcome=_outcome(
+            None if notes is None else notes.status, error, code, left=left, begun=first_token is not None
+        ),
         total=total,
         first_token=first_token,
         tokens=None if usage is None else usage.completion,
@@ -81,9 +84,31 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     worker.recorder.ended(choice, seen)
 
 
-def _read(notes: Notes | None, scanner: SseScanner | None) -> tuple[Usage | None, bool]:
-    """Usage, and whether the answer says of itself that it failed."""
+def _outcome(
+    status: int | None, error: GatewayError | None, code: str | int | None, *, left: bool, begun: bool
+) -> Outcome:
+    if status is None and isinstance(error, ClientError | PromptError):
+        return "prompt"  # our own refusal under this version: a variable that its template needs
+    if left:
+        return outcome("left")
+    ending = "answered" if error is None else ending_of(error, responded=status is not None)
+    return outcome(ending, status, code, begun=begun)
+
+
+def _read(notes: Notes | None, scanner: EventScanner | None) -> tuple[Usage | None, str | int | None]:
+    """Usage, and the code by which the answer says of itself that it failed."""
     if scanner is not None:
-        return scanner.usage, scanner.error is not None
+        return scanner.usage, code_of(scanner.error)
     answer = None if notes is None else notes.answer()
-    return (None, False) if answer is None else (answer.usage, answer.error is not None)
+    return (None, None) if answer is None else (answer.usage, code_of(answer.error))
+
+
+def code_of(error: object) -> str | int | None:
+    """`code` of an error object, or its `type`; None where there is no error."""
+    if error is None or error is False:
+        return None
+    if isinstance(error, dict):
+        for name in ("code", "type"):
+            if isinstance(error.get(name), str | int) and error[name]:
+                return error[name]  # type: ignore[no-any-return]
+    return "error"

@@ -17,7 +17,7 @@ from gateway.errors import (
     VersionNotAllowed,
     VersionNotFound,
 )
-from gateway.wire.chat import ChatRequest
+from gateway.wire.api import Request
 from gateway.wire.selection import Selection
 from gateway.wire.session_key import SessionKey, find_session, session_hash
 from gateway.wire.splice import Fields
@@ -42,9 +42,7 @@ class Choice:
     pin: Pin | None = None
 
 
-def choose(
-    worker: Worker, exchange: Managed, selection: Selection, request: ChatRequest, fields: Fields
-) -> None:
+def choose(worker: Worker, exchange: Managed, selection: Selection, request: Request, fields: Fields) -> None:
     """Calls `exchange.chosen`, now or after a look-up. Raises what the client did wrong."""
     prompt = selection.prompt
     override = worker.snapshots.overrides.get(prompt)
@@ -116,7 +114,7 @@ def labelled(deployment: Deployment, label: str) -> int:
 
 
 def session_of(
-    worker: Worker, exchange: Managed, prompt: str, request: ChatRequest, fields: Fields
+    worker: Worker, exchange: Managed, prompt: str, request: Request, fields: Fields
 ) -> bytes | None:
     """The session's keyed hash; None without a key, with an over-long one, or one that is too busy."""
     found = find_session(

@@ -18,12 +18,12 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from enum import IntEnum
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from gateway.errors import ClientError, GatewayError, MalformedRequest, Overloaded, RequestTimeout
 from gateway.proxy.base import Handler, OpenHandler
 from gateway.proxy.framing import Body, ChunkedBody, HeadParser, SizedBody
+from gateway.proxy.hangup import hung_up
 from gateway.proxy.link import ClientLink
 from gateway.settings import Limits, Timeouts
 
@@ -36,11 +36,12 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
 
 
-class Phase(IntEnum):
-    HEAD, BODY, ANSWER, DISCARD, LINGER, CLOSED = range(6)
-
-
-HEAD, BODY, ANSWER, DISCARD, LINGER, CLOSED = Phase
+HEAD: Final = 0  # the phases
+BODY: Final = 1
+ANSWER: Final = 2
+DISCARD: Final = 3
+LINGER: Final = 4
+CLOSED: Final = 5
 
 
 class EdgeState(Protocol):
@@ -59,7 +60,7 @@ class EdgeState(Protocol):
     exchanges: int
 
 
-class EdgeConnection(asyncio.Protocol):
+class EdgeConnection:
     """One client. Its links write through it (`link.Wire`)."""
 
     __slots__ = (
@@ -91,7 +92,7 @@ class EdgeConnection(asyncio.Protocol):
     def __init__(self, edge: EdgeState) -> None:
         self._edge = edge
         self._parser = HeadParser(edge.limits)
-        self._phase = HEAD
+        self._phase: int = HEAD
         self._rest = b""  # read and not yet used, from _at on
         self._at = 0
         self._link: ClientLink | None = None
@@ -131,7 +132,7 @@ class EdgeConnection(asyncio.Protocol):
             return
         if self._at < len(self._rest):
             self._rest = self._rest[self._at :] + data
-            if phase is not HEAD:
+            if phase != HEAD:
                 self._since = self._edge.clock()
         else:
             self._rest = data
@@ -174,7 +175,7 @@ class EdgeConnection(asyncio.Protocol):
         try:
             while self._at < len(self._rest):
                 phase = self._phase
-                if phase is HEAD:
+                if phase == HEAD:
                     if self._write_paused:
                         break
                     if turns == 0:
@@ -183,11 +184,11 @@ class EdgeConnection(asyncio.Protocol):
                     turns -= 1
                     if not self._take_head():
                         break
-                elif phase is BODY:
+                elif phase == BODY:
                     if self._body_paused:
                         break
                     self._take_body()
-                elif phase is DISCARD:
+                elif phase == DISCARD:
                     self._take_spare()
                 else:
                     break
@@ -233,7 +234,7 @@ class EdgeConnection(asyncio.Protocol):
         if parser.waits:
             parser.waits = False
             self.write(_CONTINUE)
-        if self._phase is ANSWER:
+        if self._phase == ANSWER:
             handler.body_end()
         return True
 
@@ -281,9 +282,9 @@ class EdgeConnection(asyncio.Protocol):
         self._spare += size
         if self._spare <= limit:
             return
-        if self._phase is DISCARD:
+        if self._phase == DISCARD:
             self._finish()
-        elif self._phase is LINGER:
+        elif self._phase == LINGER:
             self.kill()
 
     def _refuse(self, error: GatewayError, method: bytes = b"") -> None:
@@ -303,7 +304,7 @@ class EdgeConnection(asyncio.Protocol):
             handler.client_gone()
 
     def _pace_reading(self) -> None:
-        waiting = self._phase is ANSWER or self._write_paused or self._scheduled
+        waiting = self._phase == ANSWER or self._write_paused or self._scheduled
         full = waiting and len(self._rest) - self._at > self._edge.limits.pipelined_bytes
         pause = (self._body_paused or full) and self._phase < LINGER
         if self._at >= len(self._rest):
@@ -329,7 +330,7 @@ class EdgeConnection(asyncio.Protocol):
         edge = self._edge
         if self._closing or edge.draining or self._requests_left <= 0 or not self._parser.keep_alive:
             return True
-        if self._phase is not BODY or self._body is None:
+        if self._phase != BODY or self._body is None:
             return False
         left = self._body.left
         # A client that still waits for 100 Continue may send its body or not: nobody can tell which.
@@ -380,7 +381,7 @@ class EdgeConnection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """The last answer is written."""
-        clean = self._phase is ANSWER and not self._closing and self._at >= len(self._rest)
+        clean = self._phase == ANSWER and not self._closing and self._at >= len(self._rest)
         self._rest, self._at = b"", 0
         self._body = None
         if clean:
@@ -400,7 +401,7 @@ class EdgeConnection(asyncio.Protocol):
         self._transport.abort()
 
     def close_if_idle(self) -> None:
-        if self._phase is HEAD and self._at >= len(self._rest):
+        if self._phase == HEAD and self._at >= len(self._rest):
             self._phase = CLOSED
             self._transport.close()
 
@@ -419,18 +420,21 @@ class EdgeConnection(asyncio.Protocol):
         elif now - self._progress > limits.write_stalled:
             self.kill()
             return
+        if self._read_paused and hung_up(self._transport):
+            self.kill()
+            return
         phase, idle = self._phase, now - self._since
         if now > self._ends and phase < LINGER:
             self._requests_left = 0  # the next answer is the last
-        if phase is HEAD:
+        if phase == HEAD:
             self._sweep_head(idle)
-        elif phase is BODY:
+        elif phase == BODY:
             if idle > limits.body_idle and not self._body_paused:
                 self._break(RequestTimeout(f"no more of the request's body for {limits.body_idle:g} s"))
-        elif phase is DISCARD:
+        elif phase == DISCARD:
             if idle > limits.body_idle:
                 self._finish()
-        elif phase is LINGER and (idle > LINGER_IDLE or now > self._ends):
+        elif phase == LINGER and (idle > LINGER_IDLE or now > self._ends):
             self.kill()
 
     def _sweep_head(self, idle: float) -> None:

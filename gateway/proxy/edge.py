@@ -8,7 +8,9 @@
 Time limits are one sweep a second over the connections instead of a timer for each.
 """
 
+import asyncio
 from collections.abc import Callable
+from typing import Any, cast
 
 from gateway.proxy.base import OpenHandler
 from gateway.proxy.connection import EdgeConnection
@@ -39,8 +41,9 @@ class Edge:
         self.refused = 0  # so far, by the edge itself
         self.exchanges = 0  # now: requests whose answer is not complete
 
-    def protocol_factory(self) -> EdgeConnection:
-        return EdgeConnection(self)
+    def protocol_factory(self) -> asyncio.BaseProtocol:
+        connection: Any = EdgeConnection(self)
+        return cast(asyncio.BaseProtocol, connection)
 
     @property
     def buffered(self) -> int:

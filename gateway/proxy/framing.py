@@ -153,6 +153,7 @@ class ChunkedBody:
     where it offered an upgrade, and a Content-Length among trailers would mean something to it.
     """
 
+    __deletable__ = ("_parser",)
     __slots__ = ("_framing", "_parser", "_pieces", "_tail", "complete", "left")
 
     def __init__(self) -> None:

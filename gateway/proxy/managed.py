@@ -25,11 +25,12 @@ from gateway.proxy.choice import Choice, choose
 from gateway.proxy.exchange import Exchange, header
 from gateway.proxy.snapshots import Prepared
 from gateway.wire import Piece, chat
+from gateway.wire.api import Request
+from gateway.wire.chat_events import ChatScanner
 from gateway.wire.decoding import GZIP, Inflater, decode_body
 from gateway.wire.headers import prompt_headers
 from gateway.wire.selection import Selection, select
 from gateway.wire.splice import Fields, split
-from gateway.wire.sse import SseScanner
 
 if TYPE_CHECKING:
     from gateway.proxy.worker import Worker
@@ -79,7 +80,7 @@ class Managed(Exchange):
         self.ended = False  # the answer is complete but for what is held
         self.held: list[bytes] = []
         self.left: int | None = None  # bytes of the answer still to come, where it said how many
-        self.scanner: SseScanner | None = None
+        self.scanner: ChatScanner | None = None
         self.inflater: Inflater | None = None
         self.asked_usage = False
         self.refusal: tuple[ResponseHead, list[bytes]] | None = None  # perhaps of what we asked for
@@ -87,7 +88,7 @@ class Managed(Exchange):
         self.choice: Choice | None = None
         self.prepared: Prepared | None = None
         self.fields: Fields | None = None
-        self.request: chat.ChatRequest | None = None
+        self.request: Request | None = None
         self.selection: Selection | None = None
         self.notes: Notes | None = None
         self.recorded = False
@@ -259,7 +260,7 @@ class Managed(Exchange):
             body = not self.event_stream and self.worker.recorder.measures(choice)
             self.notes = Notes(head.status, body=body)
         if self.event_stream and self.managed:
-            self.scanner = SseScanner(strip_usage=self.asked_usage)
+            self.scanner = ChatScanner(strip_usage=self.asked_usage)
 
     def response_data(self, data: bytes) -> None:
         if self.refusal is not None:

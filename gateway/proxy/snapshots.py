@@ -21,7 +21,8 @@ from gateway.promptfiles.compiled import CompiledPrompt, compile_prompt
 from gateway.proxy.base import unforeseen
 from gateway.storage import codec, keys
 from gateway.storage.base import Document, Documents
-from gateway.wire.chat import OwnMessages, Recipe, encode_messages, recipe
+from gateway.wire.api import Recipe
+from gateway.wire.chat import OwnMessages, encode_messages, recipe
 
 logger = logging.getLogger(__name__)
 

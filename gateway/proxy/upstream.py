@@ -16,6 +16,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from gateway.errors import (
@@ -23,6 +24,7 @@ from gateway.errors import (
     GatewayError,
     Overloaded,
     Unavailable,
+    UpstreamConnectTimeout,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
@@ -245,7 +247,11 @@ class Pool:
         server_name = self._host if self._tls is not None else None
         connection.task = loop.create_task(
             loop.create_connection(
-                lambda: connection, self._host, self._port, ssl=self._tls, server_hostname=server_name
+                lambda: cast(Any, connection),
+                self._host,
+                self._port,
+                ssl=self._tls,
+                server_hostname=server_name,
             )
         )
         connection.task.add_done_callback(partial(self._connect_ended, connection))
@@ -283,7 +289,9 @@ class Pool:
         if call.phase is Phase.QUEUED:
             return self._overloaded(f"none became free within {self._timeouts.queue:g} s")
         if call.phase is Phase.CONNECTING:
-            return UpstreamTimeout(f"no connection to {self.origin} within {self._timeouts.connect:g} s")
+            return UpstreamConnectTimeout(
+                f"no connection to {self.origin} within {self._timeouts.connect:g} s"
+            )
         if call.phase is Phase.READING:
             return UpstreamTimeout(
                 f"{self.origin} sent nothing for {self._timeouts.idle:g} s inside its answer"

@@ -63,6 +63,7 @@ class Owner(Protocol):
 class OpenCall:
     """A request under way; implements `Call`. `since` is when it last made progress, for the time limits."""
 
+    __deletable__ = ("receiver",)
     __slots__ = (
         "_head",
         "_told_writable",

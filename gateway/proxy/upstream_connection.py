@@ -6,7 +6,7 @@ import asyncio
 import socket
 from typing import cast
 
-from gateway.errors import UpstreamBroken
+from gateway.errors import UpstreamBroken, UpstreamClosed
 from gateway.proxy.base import unforeseen
 from gateway.proxy.upstream_call import NEVER, OpenCall, Owner, Phase
 from gateway.proxy.upstream_response import ResponseReader
@@ -14,7 +14,7 @@ from gateway.proxy.upstream_response import ResponseReader
 PROBE_AFTER, PROBE_EVERY = 60, 30  # s; a model may think for longer than a NAT keeps a silent connection
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """A transport to the provider and the call that it serves, if any."""
 
     __slots__ = (
@@ -175,9 +175,12 @@ class Connection(asyncio.Protocol):
             call.since = self.owner.clock()
             self.owner.send_again(call)
             return
-        when = "in the middle of its answer" if call.phase is Phase.READING else "without an answer"
         why = f": {exc}" if exc is not None else ""
-        call.fail(UpstreamBroken(f"{self.owner.origin} closed the connection {when}{why}"))
+        closed = f"{self.owner.origin} closed the connection"
+        if call.answered:
+            call.fail(UpstreamBroken(f"{closed} in the middle of its answer{why}"))
+        else:
+            call.fail(UpstreamClosed(f"{closed} without an answer{why}"))
 
 
 def _probe_when_silent(sock: socket.socket) -> None:

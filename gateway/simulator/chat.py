@@ -1,18 +1,15 @@
 """/v1/chat/completions: from request to reply, whole or streamed, joined from pieces that hardly change."""
 
-from math import exp
-
 import msgspec
 import orjson
 
-from gateway.errors import InvalidValue
-from gateway.simulator.answer import Answer, ChatBody, Conversation, Message, compose, read
-from gateway.simulator.draws import SPAN, Draws, chance, draw, normal
-from gateway.simulator.reply import EVENTS, Reply, Request, error_reply
-from gateway.simulator.scenario import Behaviour, Cast
-from gateway.simulator.text import tokens_of
+from gateway.simulator.answer import Answer, ChatBody, Conversation, Message, read
+from gateway.simulator.draws import Draws
+from gateway.simulator.reply import Reply, Request, error_reply
+from gateway.simulator.scenario import Cast
+from gateway.simulator.text import cached_of, tokens_of
+from gateway.simulator.turn import CREATED, answered
 
-CREATED = 1_767_225_600  # a fixed time, so that the same request gives the same bytes
 DONE = b"data: [DONE]\n\n"
 REMEMBERED = 256  # replies, to requests of at most …
 REMEMBERED_BYTES = 8192
@@ -44,81 +41,30 @@ def _complete(cast: Cast, request: Request) -> Reply:
         return error_reply(400, "[] is too short - 'messages'", param="messages")
     if body.n not in (None, 1):
         return error_reply(400, f"n is {body.n}; the simulated provider answers with 1 choice", param="n")
-    return _answered(cast, request, talk)
+    return answered(cast, request, talk, bytes(body.messages), _SHAPE)
 
 
-def _answered(cast: Cast, request: Request, talk: Conversation) -> Reply:
-    scenario, body = cast.scenario, talk.body
-    rule, behaviour = cast.behaviour(talk.system, body.model)
-    if talk.judged:
-        rule, behaviour = "judge", scenario.judge.behaviour
-    draws = draw(scenario.seed, _identity(request, bytes(body.messages)))
-    if chance(behaviour.error_rate, draws.error):
-        return error_reply(behaviour.error_status, "The simulated provider failed by chance.")
-    try:
-        asked = number(request, b"x-sim-tokens")
-        first, gap = _times(request, behaviour, draws)
-        answer = compose(talk, behaviour, scenario.judge, draws, None if asked is None else int(asked))
-    except InvalidValue as error:
-        return error_reply(400, error.message, param=error.param)
-    fault = _fault(behaviour, draws)
-    if talk.judged and chance(scenario.judge.timeout_rate, draws.fault):
-        fault = "stall_before_head"
-    usage = _usage(len(body.messages), len(answer.pieces))
-    if not body.stream:
-        whole = _whole(answer, draws, orjson.dumps(body.model), usage)
-        return Reply((whole,), first=first + gap * len(answer.pieces), fault=fault, rule=rule)
-    counted = usage if (body.stream_options or {}).get("include_usage") is True else b""
-    events = _events(answer, draws, orjson.dumps(body.model), counted)
-    return Reply(events, content_type=EVENTS, streamed=True, first=first, gap=gap, fault=fault, rule=rule)
+class _Chat:
+    """Chat's shape, see `turn.Shape`."""
+
+    def usage(self, request_bytes: int, completion: int) -> bytes:
+        prompt = tokens_of(request_bytes)
+        return (
+            b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
+            b'"prompt_tokens_details":{"cached_tokens":%d,"audio_tokens":0},'
+            b'"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,'
+            b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}'
+        ) % (prompt, completion, prompt + completion, cached_of(prompt))
+
+    def whole(self, talk: Conversation, answer: Answer, draws: Draws, usage: bytes) -> bytes:
+        return _whole(answer, draws, orjson.dumps(talk.body.model), usage)
+
+    def events(self, talk: Conversation, answer: Answer, draws: Draws, usage: bytes) -> tuple[bytes, ...]:
+        counted = usage if (talk.body.stream_options or {}).get("include_usage") is True else b""
+        return _events(answer, draws, orjson.dumps(talk.body.model), counted)
 
 
-def _identity(request: Request, messages: bytes) -> bytes:
-    """What "the same request" means: the messages, whether streamed or not; a client's retry is another."""
-    seed, retry = request.sim.get(b"x-sim-seed"), request.sim.get(b"x-stainless-retry-count")
-    if seed or (retry and retry != b"0"):
-        return b"\0".join((messages, seed or b"", retry or b""))
-    return messages
-
-
-def number(request: Request, name: bytes) -> float | None:
-    """Return the number in an x-sim-* header. Raises `InvalidValue`."""
-    value = request.sim.get(name)
-    if value is None:
-        return None
-    if not value.isdigit() or len(value) > 7:
-        raise InvalidValue(f"{name.decode()} is {value!r}: use a whole number", param=name.decode())
-    return int(value)
-
-
-def _times(request: Request, behaviour: Behaviour, draws: Draws) -> tuple[float, float]:
-    pace = exp(behaviour.jitter * normal(draws.speed)) / 1000
-    first, gap = behaviour.first_token_ms * pace, behaviour.gap_ms * pace
-    if request.sim:
-        fixed, fixed_gap = number(request, b"x-sim-first-token-ms"), number(request, b"x-sim-gap-ms")
-        first = first if fixed is None else fixed / 1000
-        gap = gap if fixed_gap is None else fixed_gap / 1000
-    return first, gap
-
-
-def _fault(behaviour: Behaviour, draws: Draws) -> str:
-    left = draws.fault / SPAN
-    for name, rate in behaviour.faults.items():
-        if left < rate:
-            return name
-        left -= rate
-    return ""
-
-
-def _usage(request_bytes: int, completion: int) -> bytes:
-    prompt = tokens_of(request_bytes)
-    cached = prompt // 2 if prompt >= 1024 else 0
-    return (
-        b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
-        b'"prompt_tokens_details":{"cached_tokens":%d,"audio_tokens":0},'
-        b'"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,'
-        b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}'
-    ) % (prompt, completion, prompt + completion, cached)
+_SHAPE = _Chat()
 
 
 def _whole(answer: Answer, draws: Draws, model: bytes, usage: bytes) -> bytes:

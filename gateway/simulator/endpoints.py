@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from gateway.simulator.chat import CREATED
 from gateway.simulator.draws import chance, draw
 from gateway.simulator.reply import Reply, Request, error_reply, json_reply
 from gateway.simulator.scenario import Cast
 from gateway.simulator.text import tokens_of
+from gateway.simulator.turn import CREATED
 
 CATEGORIES = (
     "harassment",

@@ -208,6 +208,13 @@ def _no_content(request: Request, reply: Reply) -> Steps:
     yield request.end
 
 
+def _answer_early(request: Request, reply: Reply) -> Steps:
+    """An answer while the body is still on its way, then the end: a provider that checks the length."""
+    yield from _until_end(request, error_reply(413, "Simulated: too large.", code="simulated_413"))
+    yield PAUSE
+    yield End.CLOSE
+
+
 _ENDS = {"reset": End.RESET, "close": End.CLOSE, "stall": End.STALL}
 _STATUSES = (400, 401, 403, 404, 408, 409, 413, 429, 500, 502, 503, 504)
 
@@ -216,6 +223,8 @@ FAULTS: dict[str, Fault] = {
     **{f"{name}_after_head": partial(_after_head, end) for name, end in _ENDS.items()},
     **{f"{name}_mid_stream": partial(_mid_body, end) for name, end in _ENDS.items()},
     **{f"status_{status}": partial(_status, status) for status in _STATUSES},
+    **{f"{name}_mid_request": partial(_before_head, end) for name, end in _ENDS.items()},
+    "answer_mid_request": _answer_early,
     "stall_after_done": _stall_after_done,
     "status_400_stream_options": _no_stream_options,
     "error_in_200": _error_in_200,
@@ -240,3 +249,6 @@ FAULTS: dict[str, Fault] = {
     "pings": _pings,
     **CORRUPTIONS,
 }
+
+# These begin at the request's head, whatever of its body has come; the rest of it is thrown away.
+EARLY = frozenset(name for name in FAULTS if name.endswith("_mid_request"))

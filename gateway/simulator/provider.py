@@ -6,21 +6,39 @@ from collections.abc import Callable
 from gateway.errors import ConfigError
 from gateway.simulator.chat import complete
 from gateway.simulator.endpoints import echo, embeddings, model, models, moderations
-from gateway.simulator.faults import FAULTS
+from gateway.simulator.faults import EARLY, FAULTS
 from gateway.simulator.inspection import Journal
+from gateway.simulator.messages import converse, count_tokens
 from gateway.simulator.reply import Reply, Request, Steps, error_reply, json_reply, normal
+from gateway.simulator.responses import respond
 from gateway.simulator.scenario import Cast, Scenario, load_scenario
 
 Endpoint = Callable[[Cast, Request], Reply]
 
 ENDPOINTS: dict[bytes, tuple[bytes, Endpoint]] = {
     b"/v1/chat/completions": (b"POST", complete),
+    b"/v1/responses": (b"POST", respond),
+    b"/v1/messages": (b"POST", converse),
+    b"/v1/messages/count_tokens": (b"POST", count_tokens),
     b"/v1/embeddings": (b"POST", embeddings),
     b"/v1/moderations": (b"POST", moderations),
     b"/v1/models": (b"GET", models),
 }
 INSPECTION = b"/__sim/"
+EARLY_REPLY = error_reply(500, "Simulated: this comes before the request's body was read.")
+_SECONDS = re.compile(rb"(?:^|&)seconds=(\d{1,5})(?:&|$)")
 _LAST = re.compile(rb"(?:^|&)last=(\d{1,9})(?:&|$)")
+
+
+def _credential(request: Request) -> str:
+    """A bearer token, or what Anthropic's clients send."""
+    bearer = request.header(b"authorization") or b""
+    key = bearer.removeprefix(b"Bearer ") if bearer.startswith(b"Bearer ") else request.header(b"x-api-key")
+    return (key or b"").decode("latin-1")
+
+
+def _no_outage(seconds: float) -> None:
+    """Nobody listens for this provider."""
 
 
 class Provider:
@@ -29,14 +47,15 @@ class Provider:
     def __init__(self, scenario: Scenario, keep: int) -> None:
         self.cast = Cast(scenario)
         self.journal = Journal(keep)
+        self.on_outage: Callable[[float], None] = _no_outage  # s that connections are refused
 
     def play(self, request: Request) -> Steps:
         """Return the reply to a complete request, as steps."""
         if request.target.startswith(INSPECTION):
             return normal(request, self._inspect(request))
         self.journal.received(request)
-        reply = self._reply(request)
         wanted = request.sim.get(b"x-sim-fault", b"").decode("latin-1") if request.sim else ""
+        reply = EARLY_REPLY if wanted in EARLY else self._reply(request)
         if wanted and wanted not in FAULTS:
             known = ", ".join(sorted(FAULTS))
             reply = error_reply(400, f"x-sim-fault {wanted!r} is not a fault; there are {known}")
@@ -53,9 +72,7 @@ class Provider:
     def _reply(self, request: Request) -> Reply:
         path = request.target.partition(b"?")[0]
         keys = self.cast.scenario.api_keys
-        if keys and (request.header(b"authorization") or b"").decode("latin-1") not in (
-            f"Bearer {k}" for k in keys
-        ):
+        if keys and _credential(request) not in keys:
             return error_reply(401, "Incorrect API key provided.", code="invalid_api_key")
         method, endpoint = ENDPOINTS.get(path, (b"", None))
         if endpoint is not None and request.method == method:
@@ -84,6 +101,8 @@ class Provider:
                 return json_reply({"faults": sorted(FAULTS)})
             case b"POST", b"scenario":
                 return self._change_scenario(request.body)
+            case b"POST", b"refuse":
+                return self._refuse(query)
             case b"POST", b"reset":
                 self.journal.reset()
                 return json_reply(self.journal.stats())
@@ -91,8 +110,16 @@ class Provider:
                 return self._find(path.removeprefix(b"requests/").removeprefix(b"sim-"))
             case _:
                 return error_reply(
-                    404, "There are /__sim/stats, requests, requests/ID, scenario, faults and reset"
+                    404, "There are /__sim/stats, requests, requests/ID, scenario, faults, refuse and reset"
                 )
+
+    def _refuse(self, query: bytes) -> Reply:
+        """Be down for some seconds: no connection is kept, none is accepted."""
+        found = _SECONDS.search(query)
+        if found is None:
+            return error_reply(400, "refuse?seconds=N takes a whole number of seconds", param="seconds")
+        self.on_outage(float(found[1]))
+        return json_reply({"refusing_for": int(found[1])})
 
     def _change_scenario(self, text: bytes) -> Reply:
         try:

@@ -17,8 +17,10 @@ import httptools
 import uvloop
 
 from gateway.errors import ConfigError
+from gateway.simulator.faults import EARLY
+from gateway.simulator.listener import Listener
 from gateway.simulator.provider import ENDPOINTS, INSPECTION, Provider
-from gateway.simulator.reply import End, Request, Steps, error_reply, head
+from gateway.simulator.reply import PAUSE, End, Request, Steps, error_reply, head
 from gateway.simulator.scenario import Scenario, load_scenario
 
 MOST_BODY = 64 * 1024 * 1024  # longer bodies are counted and hashed, not kept
@@ -41,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._steps: Steps | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._full = self._blocked = self._paused = self._ending = False
+        self._deaf = False  # an early fault has begun: nothing that still comes is listened to
 
     # --- the transport
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -59,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
 
     def data_received(self, data: bytes) -> None:
-        if self._ending:
+        if self._ending or self._deaf:
             return
         try:
             self._parser.feed_data(data)
@@ -110,8 +113,13 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         path = self._target.partition(b"?")[0]
         self._hash = None if path in ENDPOINTS or path.startswith(INSPECTION) else sha256()
+        if self._sim.get(b"x-sim-fault", b"").decode("latin-1") in EARLY:
+            self.on_message_complete()
+            self._deaf = True
 
     def on_body(self, part: bytes) -> None:
+        if self._deaf:
+            return
         self._size += len(part)
         if self._size <= MOST_BODY:
             self._body.append(part)
@@ -121,6 +129,8 @@ class Connection(asyncio.Protocol):
             self._hash.update(part)
 
     def on_message_complete(self) -> None:
+        if self._deaf:
+            return
         self._uploading = False
         self._nth += 1
         parser, version = self._parser, self._parser.get_http_version().encode()
@@ -206,29 +216,47 @@ class Connection(asyncio.Protocol):
 class Simulator:
     """A running simulated provider. `port` is where it listens; `provider` its scenario and journal."""
 
-    def __init__(self, server: asyncio.Server, provider: Provider, connections: set[Connection]) -> None:
-        self._server = server
+    def __init__(self, listener: Listener, provider: Provider, connections: set[Connection]) -> None:
+        self._listener = listener
         self._connections = connections
+        self._outage: asyncio.Task[None] | None = None
         self.provider = provider
-        address = server.sockets[0].getsockname()
-        self.host: str = address[0]
-        self.port: int = address[1]
+        self.host, self.port = listener.address
+        provider.on_outage = self._begin_outage
 
     @property
     def stats(self) -> dict[str, object]:
         """The counts of /__sim/stats."""
         return self.provider.journal.stats()
 
-    async def serve_forever(self) -> None:
-        """Serve until cancelled."""
-        await self._server.serve_forever()
+    async def refuse(self) -> None:
+        """Cut all connections and refuse new ones, until `listen`."""
+        server = self._listener.refuse()
+        for connection in list(self._connections):
+            connection.abort()
+        if server is not None:
+            await server.wait_closed()
+
+    async def listen(self) -> None:
+        """Accept connections again. Raises `OSError` where the port was taken meanwhile."""
+        await self._listener.open()
+
+    def _begin_outage(self, seconds: float) -> None:
+        if self._outage is None or self._outage.done():
+            self._outage = asyncio.create_task(self._out(seconds))
+
+    async def _out(self, seconds: float) -> None:
+        await asyncio.sleep(PAUSE)  # who asked for it is answered
+        await self.refuse()
+        await asyncio.sleep(seconds)
+        await self.listen()
 
     async def close(self) -> None:
         """Stop listening and cut all connections."""
-        self._server.close()
-        for connection in list(self._connections):
-            connection.abort()
-        await self._server.wait_closed()
+        if self._outage is not None:
+            self._outage.cancel()
+        await self.refuse()
+        self._listener.close()
 
 
 async def start_simulator(
@@ -253,16 +281,13 @@ async def start_simulator(
     """
     provider = Provider(scenario or Scenario(), keep)
     connections: set[Connection] = set()
-    loop = asyncio.get_running_loop()
 
     def accept() -> Connection:
         return Connection(provider, connections)
 
-    if sock is not None:
-        server = await loop.create_server(accept, sock=sock, ssl=ssl_context, backlog=4096)
-    else:
-        server = await loop.create_server(accept, host, port, ssl=ssl_context, backlog=4096)
-    return Simulator(server, provider, connections)
+    listener = Listener(accept, sock or (host, port), ssl_context)
+    await listener.open()
+    return Simulator(listener, provider, connections)
 
 
 def run_simulator(
@@ -279,7 +304,7 @@ def run_simulator(
     async def serve() -> None:
         simulator = await start_simulator(scenario, host, port, sock=sock, keep=keep)
         try:
-            await simulator.serve_forever()
+            await asyncio.get_running_loop().create_future()
         finally:
             await simulator.close()
 

@@ -41,3 +41,8 @@ def marked_quality(text: str) -> float | None:
 def tokens_of(size: int) -> int:
     """Tokens of `size` bytes of text, by the usual four bytes a token."""
     return (size + 3) // 4
+
+
+def cached_of(tokens: int) -> int:
+    """Tokens of a request that come from the provider's cache: half of a long one."""
+    return tokens // 2 if tokens >= 1024 else 0

@@ -11,22 +11,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from gateway.domain.prompt import Content, SystemPolicy
+from gateway.domain.prompt import Content
 from gateway.errors import InvalidJson, InvalidValue, SystemMessageRefused
-from gateway.wire import Piece
+from gateway.wire.api import Injected, Recipe, Request, SystemRole
+from gateway.wire.chat_events import ChatScanner
+from gateway.wire.error_body import error_body, sse_error
+from gateway.wire.options import Option, apply_options, check_reserved, compile_options
+from gateway.wire.reading import decode_list, model_of, stream_of
 from gateway.wire.splice import Edit, Fields, elements, gaps, replace, split
+from gateway.wire.usage import read_answer
 
-SystemRole = Literal["system", "developer"]
+__all__ = [
+    "PATH",
+    "encode_messages",
+    "error_body",
+    "inject",
+    "inspect",
+    "read_answer",
+    "recipe",
+    "scanner",
+    "session_sources",
+    "sse_error",
+]
+
+PATH = b"/v1/chat/completions"
 
 # Reasoning models take instructions from `developer` messages; a provider prefix or `ft:` may stand before.
 _WANTS_DEVELOPER = re.compile(r"(?:^|[/:])(?:o[1-9](?:-|$)|gpt-5)")
 # Two names of one limit: a client that sets either has chosen, and sending both is refused upstream.
-_SYNONYMS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-_RESERVED = frozenset({"messages", "model", "prompt", "stream", "stream_options"})
+_SYNONYMS = {"max_tokens": ("max_completion_tokens",), "max_completion_tokens": ("max_tokens",)}
 _USAGE = b'{"include_usage":true}'
 
 
@@ -40,22 +57,6 @@ _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
 
 
-class ChatRequest(msgspec.Struct, frozen=True):
-    """What a request says before anything is changed.
-
-    `first_system` and `first_user` are the contents as JSON text, empty if there is none; `system_role` is
-    the role of the first system or developer message.
-    """
-
-    stream: bool
-    model: str | None
-    messages: int
-    has_assistant_turn: bool
-    system_role: SystemRole | None
-    first_system: bytes
-    first_user: bytes
-
-
 class OwnMessages(NamedTuple):
     """A version's rendered messages as JSON text without brackets, once for each kind of system message."""
 
@@ -63,20 +64,13 @@ class OwnMessages(NamedTuple):
     developer: bytes
 
 
-class Recipe(msgspec.Struct, frozen=True):
-    """What a version puts into every request, as JSON text. `options` are (field, value, locked)."""
-
-    model: str | None
-    model_json: bytes | None
-    options: tuple[tuple[str, bytes, bool], ...]
-    client_system: SystemPolicy
-    system_role: SystemRole | None  # None: the client's model decides
-    prefers: SystemRole  # where it does not care
+def scanner(*, strip_usage: bool = False) -> ChatScanner:
+    return ChatScanner(strip_usage=strip_usage)
 
 
-class Injected(NamedTuple):
-    pieces: list[Piece]  # the new body
-    asked_usage: bool  # stream_options.include_usage was put in by us
+def session_sources(sources: Sequence[str]) -> tuple[str, ...]:
+    """See `api.Api`: a chat request refers to no response."""
+    return tuple(source for source in sources if source != "previous_response_id")
 
 
 def encode_messages(messages: Sequence[tuple[str, str]]) -> OwnMessages:
@@ -91,32 +85,34 @@ def recipe(content: Content, name: str) -> Recipe:
     """Compile a version's content; `name` is the prompt's, it names the response schema. Raises
     `InvalidValue` for an option that is no option."""
     model = content.model
-    if reserved := sorted(_RESERVED & model.options.keys()):
-        raise InvalidValue(
-            f"model.options cannot set {reserved[0]}: that is the gateway's or the client's",
-            param="model.options",
-        )
-    options = {key: _ENCODER.encode(value) for key, value in model.options.items()}
+    check_reserved(model, "messages")
+    options = compile_options(model, {}, _SYNONYMS)
     if content.outputs is not None:
-        schema = {"name": name.replace(".", "_"), "schema": content.outputs}
-        options["response_format"] = _ENCODER.encode({"type": "json_schema", "json_schema": schema})
+        options = [option for option in options if option.field != "response_format"]
+        options.append(_response_format(content.outputs, name, "response_format" in model.locked))
     own = [message.role for message in content.messages if message.role in ("system", "developer")]
     prefers: SystemRole = "developer" if own[:1] == ["developer"] else "system"
     wanted = None if model.id is None else _role_for(model.id, prefers)
     return Recipe(
         model=model.id,
         model_json=None if model.id is None else _ENCODER.encode(model.id),
-        options=tuple((key, value, key in model.locked) for key, value in options.items()),
+        options=tuple(options),
         client_system=content.client_system,
         system_role=wanted,
         prefers=prefers,
     )
 
 
-def inspect(fields: Fields) -> ChatRequest:
+def _response_format(schema: dict[str, object], name: str, locked: bool) -> Option:
+    named = {"name": name.replace(".", "_"), "schema": schema}
+    value = _ENCODER.encode({"type": "json_schema", "json_schema": named})
+    return Option("response_format", value, locked)
+
+
+def inspect(fields: Fields) -> Request:
     """Raises `InvalidValue` for a field of the wrong type and `DuplicateKey` for a repeated one."""
     raw = fields.get("messages")
-    turns: list[_Turn] = [] if raw is None else _decode_turns(raw)
+    turns: list[_Turn] = [] if raw is None else decode_list(raw, _TURNS, "messages")
     has_assistant = False
     system: _Turn | None = None
     user: _Turn | None = None
@@ -128,9 +124,9 @@ def inspect(fields: Fields) -> ChatRequest:
             user = turn
         elif system is None and role in ("system", "developer"):
             system = turn
-    return ChatRequest(
-        stream=_stream(fields),
-        model=_model(fields),
+    return Request(
+        stream=stream_of(fields),
+        model=model_of(fields),
         messages=len(turns),
         has_assistant_turn=has_assistant,
         system_role=None if system is None else "system" if system.role == "system" else "developer",
@@ -140,7 +136,7 @@ def inspect(fields: Fields) -> ChatRequest:
 
 
 def inject(
-    fields: Fields, request: ChatRequest, recipe: Recipe, own: OwnMessages, *, ask_usage: bool = False
+    fields: Fields, request: Request, recipe: Recipe, own: OwnMessages, *, ask_usage: bool = False
 ) -> Injected:
     """The body for the upstream. With `ask_usage`, a streamed request that does not ask for usage does now.
 
@@ -152,8 +148,7 @@ def inject(
     _add_messages(fields, request, recipe, own, edits, inside)
     if recipe.model_json is not None:
         edits["model"] = recipe.model_json
-    for key, value, locked in recipe.options:
-        _add_option(fields, key, value, locked, edits)
+    apply_options(fields, recipe.options, edits)
     if "prompt" in fields:
         edits["prompt"] = None
     asked = ask_usage and request.stream and _ask_usage(fields, edits)
@@ -162,7 +157,7 @@ def inject(
 
 def _add_messages(
     fields: Fields,
-    request: ChatRequest,
+    request: Request,
     recipe: Recipe,
     own: OwnMessages,
     edits: dict[str, bytes | None],
@@ -190,16 +185,6 @@ def _add_messages(
     inside += [(*gap, ()) for gap in gaps(elements(fields, "messages", _ELEMENTS.decode(raw)), gone)]
 
 
-def _add_option(fields: Fields, key: str, value: bytes, locked: bool, edits: dict[str, bytes | None]) -> None:
-    synonym = _SYNONYMS.get(key)
-    given = key in fields or (synonym is not None and synonym in fields)
-    if given and not locked:
-        return
-    edits[key] = value
-    if synonym is not None and synonym in fields:
-        edits[synonym] = None
-
-
 def _ask_usage(fields: Fields, edits: dict[str, bytes | None]) -> bool:
     """Merge include_usage into stream_options; False if the client asks already, or sent no object there."""
     if fields.is_null("stream_options"):
@@ -225,43 +210,3 @@ def _encode(messages: Sequence[tuple[str, str]], kind: SystemRole) -> bytes:
 
 def _role_for(model: str, otherwise: SystemRole) -> SystemRole:
     return "developer" if _WANTS_DEVELOPER.search(model[:256]) else otherwise
-
-
-def _decode_turns(raw: msgspec.Raw) -> list[_Turn]:
-    try:
-        turns: list[_Turn] = _TURNS.decode(raw)
-    except msgspec.ValidationError as error:
-        # msgspec's "$[3].role" is messages[3].role
-        detail = str(error).replace("`$", "`messages")
-        raise InvalidValue(
-            f"messages must be an array of objects with a role: {detail}", param="messages"
-        ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidJson(f"messages cannot be read: {error}", param="messages") from error
-    return turns
-
-
-def _stream(fields: Fields) -> bool:
-    raw = fields.get("stream")
-    if raw is None:
-        return False
-    text = bytes(raw)
-    if text == b"true":
-        return True
-    if text in (b"false", b"null"):
-        return False
-    raise InvalidValue(f"stream must be true or false, not {_short(text)}", param="stream")
-
-
-def _model(fields: Fields) -> str | None:
-    raw = fields.get("model")
-    if raw is None:
-        return None
-    value: Any = msgspec.json.decode(raw)
-    if value is None or isinstance(value, str):
-        return value
-    raise InvalidValue(f"model must be a string, not {_short(bytes(raw))}", param="model")
-
-
-def _short(text: bytes) -> str:
-    return text[:60].decode("utf-8", "replace")

@@ -1,14 +1,24 @@
 """Undo the Content-Encoding of a request body that must be read (RFC 9110 section 8.4), with a cap.
 
-gzip (RFC 1952, several members too) and deflate (RFC 1950; the bare RFC 1951 form that some clients send is
-taken as well). Anything else is answered 415 with what is supported.
+gzip (RFC 1952, several members too), zstd (RFC 8878, several frames too, with the window of RFC 9659: at
+most 8 MiB) and deflate (RFC 1950; the bare RFC 1951 form that some clients send is taken as well). Anything
+else is answered 415 with what is supported.
 """
 
+import sys
 import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 from gateway.errors import BodyTooLarge, MalformedRequest, UnsupportedEncoding, UpstreamBroken
 
-MAX_MEMBERS = 8  # each member costs a copy of what follows it
+MAX_MEMBERS = 8  # each member or frame costs a copy of what follows it
+MAX_WINDOW_LOG = 23  # RFC 9659 section 3; without it a frame may ask for 2 GiB
 GZIP = (b"gzip", b"x-gzip")
 
 _GZIP = zlib.MAX_WBITS | 16
@@ -22,27 +32,50 @@ def decode_body(body: bytes, encoding: bytes | None, limit: int) -> bytes:
     if name in _IDENTITY:
         return body
     if name in GZIP:
-        return _inflate(body, _GZIP, limit)
+        return _expand(body, _gunzip, limit)
+    if name == b"zstd":
+        return _expand(body, _unzstd, limit)
     if name == b"deflate":
         # A zlib header is a multiple of 31 with method 8 (RFC 1950 section 2.2).
         zlib_header = len(body) >= 2 and body[0] & 15 == 8 and (body[0] << 8 | body[1]) % 31 == 0
-        return _inflate(body, zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS, limit)
+        window = zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS
+        return _expand(body, lambda: zlib.decompressobj(window), limit, members=1)
     shown = name.decode("latin-1")
     raise UnsupportedEncoding(
-        f"content-encoding {shown!r} is not supported here: send gzip, deflate or identity",
+        f"content-encoding {shown!r} is not supported here: send gzip, zstd, deflate or identity",
         param="content-encoding",
     )
 
 
-def _inflate(body: bytes, window: int, limit: int) -> bytes:
+class _Engine(Protocol):
+    """One member or frame: what `zlib` and `zstd` have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def _gunzip() -> _Engine:
+    return zlib.decompressobj(_GZIP)
+
+
+def _unzstd() -> _Engine:
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: MAX_WINDOW_LOG})
+
+
+def _expand(body: bytes, engines: Callable[[], _Engine], limit: int, *, members: int = MAX_MEMBERS) -> bytes:
     pieces = []
     size = 0
     rest = body
-    for _ in range(MAX_MEMBERS):
-        engine = zlib.decompressobj(window)
+    for _ in range(members):
+        engine = engines()
         try:
             piece = engine.decompress(rest, limit + 1 - size)
-        except zlib.error as error:
+        except (zlib.error, zstd.ZstdError) as error:
             raise MalformedRequest(
                 f"the body is not in its content-encoding: {error}", param="content-encoding"
             ) from error
@@ -54,10 +87,12 @@ def _inflate(body: bytes, window: int, limit: int) -> bytes:
             raise MalformedRequest("the compressed body is cut short", param="content-encoding")
         if not engine.unused_data:
             return b"".join(pieces)
-        if window != _GZIP:
-            raise MalformedRequest("bytes follow the end of the compressed body", param="content-encoding")
         rest = engine.unused_data
-    raise MalformedRequest(f"a gzip body has at most {MAX_MEMBERS} members", param="content-encoding")
+    if members == 1:
+        raise MalformedRequest("bytes follow the end of the compressed body", param="content-encoding")
+    raise MalformedRequest(
+        f"a compressed body has at most {members} members or frames", param="content-encoding"
+    )
 
 
 class Inflater:

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from gateway.wire.chat import ChatRequest
+from gateway.wire.api import Request
 from gateway.wire.splice import Fields
 
 MAX_KEY = 512  # bytes
@@ -56,7 +56,7 @@ def find_session(
     header_names: Sequence[bytes],
     headers: Mapping[bytes, bytes],
     fields: Fields,
-    request: ChatRequest,
+    request: Request,
 ) -> SessionKey | NoKey:
     """The first of `sources` that gives a key. A value of the wrong type or an empty one gives none; a key
     above 512 bytes is no session (`over_long`), and later sources are not asked."""
@@ -72,7 +72,7 @@ def find_session(
     return "absent"
 
 
-def fingerprint(fields: Fields, request: ChatRequest) -> bytes:
+def fingerprint(fields: Fields, request: Request) -> bytes:
     """16 bytes over the conversation's beginning; empty if there is no user message yet."""
     if not request.first_user:
         return b""

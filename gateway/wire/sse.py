@@ -3,12 +3,9 @@ r"""A tee on an event stream: it reads what passes and changes nothing.
 Events end at a blank line; lines end in LF, CRLF or CR (WHATWG HTML, section 9.2.6), and a chunk may end
 anywhere, between CR and LF too. A CR at the end of what is there is therefore not yet a line's end.
 
-The one thing that may be taken out is the usage event which the gateway asked for and the client did not.
-It comes after a finish reason, so only from there on events are forwarded when they are whole:
-
-    passing ──finish reason, and usage is ours──▶ holding ──[DONE]──▶ passing
-
-An event above 1 MiB is relayed in pieces and not read.
+Here is the framing; what events say differs from API to API: `chat_events`, `responses_events`,
+`messages_events`. A subclass may hold events back (`_holding`), to take one out; from then on they are
+forwarded when they are whole. An event above 1 MiB is relayed in pieces and not read.
 """
 
 from __future__ import annotations
@@ -16,11 +13,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
-
-from gateway.errors import ClientError
-from gateway.wire.splice import replace, split
-from gateway.wire.usage import Usage, parse_usage
+from gateway.wire.usage import Usage
 
 MAX_EVENT = 1024 * 1024
 BOM = b"\xef\xbb\xbf"
@@ -29,54 +22,18 @@ BOM = b"\xef\xbb\xbf"
 # that the search skips ahead.
 _BOUNDARY = re.compile(rb"\r\n(?:\r\n?|\n)|\n(?:\r\n?|\n)|\r\r\n?")
 _LINE = re.compile(rb"\r\n|\n|\r")
-_BLANK = (b"null", b'""', b"[]", b"{}")
-_NOTHING = msgspec.Raw(b"null")
 
 
-class _Delta(msgspec.Struct, gc=False):
-    content: msgspec.Raw = _NOTHING
-    tool_calls: msgspec.Raw = _NOTHING
-    reasoning_content: msgspec.Raw = _NOTHING
-    reasoning: msgspec.Raw = _NOTHING
-    refusal: msgspec.Raw = _NOTHING
-    function_call: msgspec.Raw = _NOTHING
-    audio: msgspec.Raw = _NOTHING
-
-
-class _OpeningChoice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
-    finish_reason: Any = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    finish_reason: Any = None
-
-
-class _Opening(msgspec.Struct, gc=False):
-    choices: list[_OpeningChoice] | None = None
-    usage: Any = None
-    error: Any = None
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: Any = None
-    error: Any = None
-
-
-_OPENING = msgspec.json.Decoder(_Opening)  # until the first token
-_CHUNK = msgspec.json.Decoder(_Chunk)  # after it, deltas are not looked at
-
-
-class SseScanner:
+class EventScanner:
     """Feed it every chunk and forward what it returns; what it found out is in its attributes.
 
     events          events with data so far, `[DONE]` not counted
-    first_token     whether a delta with content, reasoning, a tool call, a refusal or audio has passed
-    finish_reason   the last one given
+    first_token     whether content, reasoning, a tool call, a refusal or audio has passed
+    finish_reason   the last one given, in chat's words (see `usage.finish_word`)
     usage           the last one given
     error           the value of an in-band `error`
-    done            whether `[DONE]` has passed
+    response_id     what a later request may refer to (`/v1/responses`)
+    done            whether the stream has said that it is complete
     unread          events that were too large or no JSON object of the expected kind
     """
 
@@ -86,25 +43,25 @@ class SseScanner:
         "_pending",
         "_skipping",
         "_started",
-        "_strip",
         "done",
         "error",
         "events",
         "finish_reason",
         "first_token",
+        "response_id",
         "unread",
         "usage",
     )
 
-    def __init__(self, *, strip_usage: bool = False) -> None:
+    def __init__(self) -> None:
         self.events = 0
         self.first_token = False
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.error: Any = None
+        self.response_id: str | None = None
         self.done = False
         self.unread = 0
-        self._strip = strip_usage
         self._holding = False
         self._has_cr = False  # lines may end in CR: look for all kinds of ends
         self._started = False
@@ -118,7 +75,7 @@ class SseScanner:
         one_event = chunk.endswith(b"\n\n") and chunk.find(b"\n") == len(chunk) - 2 and b"\r" not in chunk
         if not one_event or self._pending or self._has_cr:
             return self._feed_passing(chunk)
-        self._read(chunk)
+        self._event(chunk)
         return chunk
 
     def _feed_passing(self, chunk: bytes) -> bytes:
@@ -126,7 +83,7 @@ class SseScanner:
         data, search = self._join(chunk)
         start = 0
         while end := self._event_end(data, search):
-            self._read(data[start:end] if start or end < len(data) else data)
+            self._event(data[start:end] if start or end < len(data) else data)
             start = search = end
             if self._holding:
                 self._pending = bytearray()
@@ -140,8 +97,8 @@ class SseScanner:
         event = bytes(self._pending)
         holding = self._holding
         self._pending = bytearray()
-        if event and not self._skipping and self._read(event):
-            event = self._without_usage(event)
+        if event and not self._skipping and self._event(event):
+            event = self._reduced(event)
         return event if holding else b""
 
     def _feed_held(self, chunk: bytes) -> bytes:
@@ -150,7 +107,7 @@ class SseScanner:
         forward = []
         while end := self._event_end(data, search):
             event = bytes(data[start:end])
-            forward.append(self._without_usage(event) if self._read(event) else event)
+            forward.append(self._reduced(event) if self._event(event) else event)
             start = search = end
             if not self._holding:  # the stream is done
                 self._pending = bytearray()
@@ -193,61 +150,25 @@ class SseScanner:
             return 0
         return match.end()
 
-    def _read(self, event: bytes | bytearray) -> bool:
-        """Note what an event says; True if it carries usage that is to be taken out."""
+    def _event(self, event: bytes | bytearray) -> bool:
         if self._skipping or len(event) > MAX_EVENT:
             self._skipping = False
-            self._holding = self._strip and self.finish_reason is not None
             self.events += 1
             self.unread += 1
+            self._too_large()
             return False
-        decoder: Any = _CHUNK if self.first_token else _OPENING
-        try:
-            # One data line, as nearly always: the line's end is white space after JSON.
-            found = decoder.decode(event[6:] if event.startswith(b"data: {") else self._data(event))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            found = self._read_oddly(event, decoder)
-            if found is None:
-                return False
-        self.events += 1
-        self._started = True
-        if not self.first_token or found.usage is not None or found.error is not None:
-            return self._note(found)
-        for choice in found.choices or ():
-            if choice.finish_reason is not None:
-                return self._note(found)
-        return False
+        return self._read(event)
 
-    def _read_oddly(self, event: bytes | bytearray, decoder: Any) -> Any:
-        data = self._data(event)
-        if not data:
-            return None
-        if data == b"[DONE]":
-            self.done = True
-            self._holding = self._strip = False
-            return None
-        try:
-            return decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self.events += 1
-            self.unread += 1
-            return None
+    def _read(self, event: bytes | bytearray) -> bool:
+        """Note what an event says; True if it has a part that is to be taken out (`_reduced`)."""
+        raise NotImplementedError
 
-    def _note(self, found: Any) -> bool:
-        if not self.first_token and found.choices:
-            self.first_token = any(_has_token(choice.delta) for choice in found.choices if choice.delta)
-        if found.error is not None:
-            self.error = found.error
-        usage = parse_usage(found.usage)
-        if usage is not None:
-            self.usage = usage
-        held = self._holding
-        for choice in found.choices or ():
-            reason = choice.finish_reason
-            if isinstance(reason, str) and reason:
-                self.finish_reason = reason
-                self._holding = self._strip
-        return held and usage is not None
+    def _reduced(self, event: bytes) -> bytes:
+        """What is left of an event of which `_read` said True."""
+        return event
+
+    def _too_large(self) -> None:
+        """An event was not read."""
 
     def _data(self, event: bytes | bytearray) -> bytes:
         """The event's data lines, joined by LF; empty if it has none (comments, retry)."""
@@ -255,36 +176,8 @@ class SseScanner:
         lines = [_field(line) for line in _LINE.split(text) if line.startswith(b"data")]
         return b"\n".join(line for line in lines if line is not None).strip()
 
-    def _without_usage(self, event: bytes) -> bytes:
-        """Nothing if usage is all it carries (`choices: []`); else the event without the one field."""
-        start = event.find(b"{")
-        end = event.rfind(b"}") + 1
-        data = event[start:end]
-        try:
-            found = _CHUNK.decode(data)
-            if not found.choices and found.error is None:
-                return b""
-            return b"".join((event[:start], *replace(split(data), {"usage": None}), event[end:]))
-        except (msgspec.DecodeError, RecursionError, ClientError):
-            return event  # several data lines: leave it whole
-
 
 def _field(line: bytes) -> bytes | None:
     """The value of a data line, None if it is another field whose name begins alike."""
     name, _, value = line.partition(b":")
     return value.removeprefix(b" ") if name == b"data" else None
-
-
-def _has_token(delta: _Delta) -> bool:
-    return any(
-        bytes(value) not in _BLANK
-        for value in (
-            delta.content,
-            delta.tool_calls,
-            delta.reasoning_content,
-            delta.reasoning,
-            delta.refusal,
-            delta.function_call,
-            delta.audio,
-        )
-    )

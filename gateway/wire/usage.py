@@ -1,16 +1,20 @@
-"""Tokens by kind, from the usage object of a chat completion or a response.
+"""Tokens by kind and how an answer ended, in one vocabulary for all APIs and providers.
 
 Providers agree on the totals and differ in the details; the names of all of them are here and nowhere else.
-`prompt` includes `cached` and `cache_write` where the provider says so (OpenAI does); prices are for others.
+`prompt` is all input: `cached` (read from a cache) and `cache_write` (written to one) are parts of it. OpenAI
+counts so; Anthropic counts the three apart, and is added up. `reasoning` is part of `completion`. Prices are
+for others.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens; 0 where the provider says nothing."""
+    """Tokens; 0 where the provider says nothing. `cache_write_1h`: the part of `cache_write` that is kept
+    for an hour, where a provider prices that apart."""
 
     prompt: int = 0
     completion: int = 0
@@ -19,14 +23,17 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning: int = 0
     audio_in: int = 0
     audio_out: int = 0
+    cache_write_1h: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a response that was not streamed tells of itself."""
+    """What a response that was not streamed tells of itself; `finish_reason` in chat's words, `id` what a
+    later request may refer to it by."""
 
     usage: Usage | None = None
     finish_reason: str | None = None
     error: Any = None
+    id: str | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -40,6 +47,24 @@ class _Completion(msgspec.Struct):
 
 
 _COMPLETION = msgspec.json.Decoder(_Completion)
+_FINISH_WORDS: Mapping[str, str] = {
+    # /v1/responses: `status`, or what `incomplete_details` gives as the reason
+    "completed": "stop",
+    "max_output_tokens": "length",
+    # /v1/messages: `stop_reason`
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+
+
+def finish_word(reason: Any) -> str | None:
+    """How an answer ended, in chat's words: stop, length, tool_calls, content_filter; others as they are."""
+    return _FINISH_WORDS.get(reason, reason) if isinstance(reason, str) and reason else None
 
 
 def parse_usage(value: Any) -> Usage | None:
@@ -53,19 +78,24 @@ def parse_usage(value: Any) -> Usage | None:
     inputs = _details(value, "prompt_tokens_details", "input_tokens_details")
     outputs = _details(value, "completion_tokens_details", "output_tokens_details")
     cached = _first(inputs, "cached_tokens")
-    if cached is None:
-        cached = _first(value, "prompt_cache_hit_tokens", "cache_read_input_tokens")
     written = _first(inputs, "cache_write_tokens", "cache_creation_tokens")
-    if written is None:
+    apart = 0
+    if cached is None and written is None:
+        cached = _first(value, "cache_read_input_tokens")
         written = _first(value, "cache_creation_input_tokens")
+        if "input_tokens" in value:
+            apart = (cached or 0) + (written or 0)
+    if cached is None:
+        cached = _first(value, "prompt_cache_hit_tokens")
     return Usage(
-        prompt=prompt or 0,
+        prompt=(prompt or 0) + apart,
         completion=completion or 0,
         cached=cached or 0,
         cache_write=written or 0,
-        reasoning=_first(outputs, "reasoning_tokens") or 0,
+        reasoning=_first(outputs, "reasoning_tokens", "thinking_tokens") or 0,
         audio_in=_first(inputs, "audio_tokens") or 0,
         audio_out=_first(outputs, "audio_tokens") or 0,
+        cache_write_1h=_first(_details(value, "cache_creation"), "ephemeral_1h_input_tokens") or 0,
     )
 
 

@@ -56,11 +56,31 @@ async def test_each_stall_says_nothing_more(start: Start, fault: str) -> None:
         while True:
             async with asyncio.timeout(0.1):
                 whole += await reader.read(2**20)
-    assert (whole == b"") == (fault == "stall_before_head")
+    assert (whole == b"") == (fault in ("stall_before_head", "stall_mid_request"))
     assert (b"data:" in whole) == (fault in ("stall_mid_stream", "stall_after_done"))
     assert (b"[DONE]" in whole) == (fault == "stall_after_done")
     writer.close()
     await until(lambda: simulator.stats["cancelled"] == 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said", "end"),
+    [
+        ("reset_mid_request", b"", "reset"),
+        ("close_mid_request", b"", "closed"),
+        ("answer_mid_request", b"HTTP/1.1 413 ", "closed"),
+    ],
+)
+async def test_faults_in_the_middle_of_a_request_do_not_wait_for_its_body(
+    start: Start, fault: str, said: bytes, end: str
+) -> None:
+    simulator = await start()
+    head = request_bytes(chat(), f"x-sim-fault: {fault}").partition(b"\r\n\r\n")[0]
+    whole, ended = await reads(simulator.port, head + b"\r\n\r\n{")
+    assert (b"".join(whole)[: len(said)], ended) == (said, end)
+    await until(lambda: simulator.stats["connections_open"] == 0)
+    stats = simulator.stats
+    assert (stats["requests"], stats["open"], stats["truncated"]) == (1, 0, 0)
 
 
 async def test_a_reset_in_the_middle_has_half_of_the_events_and_no_end(start: Start) -> None:

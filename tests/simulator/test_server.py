@@ -21,6 +21,7 @@ from gateway.errors import ConfigError
 from gateway.simulator import run_simulator
 from tests.simulator.conftest import Start
 from tests.simulator.wire import CHAT, Client, ask, chat, reads, request_bytes, until
+from tests.support.gateway import free_ports
 
 SLOW = "default: {first_token_ms: 0, gap_ms: 20, tokens: 1000, tokens_spread: 0}"
 
@@ -224,3 +225,44 @@ def test_a_process_of_its_own_serves_on_a_given_socket_with_uvloop() -> None:
 def test_a_scenario_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.yaml: cannot be read"):
         run_simulator(scenario_path=str(tmp_path / "missing.yaml"))
+
+
+async def refused(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
+
+
+@pytest.mark.parametrize("given", [False, True])
+async def test_it_refuses_connections_until_it_listens_again(start: Start, given: bool) -> None:
+    """A socket that was handed down is held by another process too; connections must not wait there."""
+    sock = socket.create_server(("127.0.0.1", free_ports(1)[0])) if given else None
+    held = sock.dup() if sock is not None else None
+    simulator = await start(sock=sock)
+    client = await Client.connect(simulator.port)
+    assert (await client.ask("/v1/models", method="GET")).status == 200
+    await simulator.refuse()
+    assert await client.reader.read() == b"", "open connections are cut"
+    assert await refused(simulator.port)
+    await simulator.listen()
+    assert (await ask(simulator.port, "/v1/models", method="GET")).status == 200
+    await client.close()
+    if held is not None:
+        held.close()
+
+
+async def test_an_outage_is_asked_for_over_http_and_ends_by_itself(start: Start) -> None:
+    simulator = await start()
+    assert (await ask(simulator.port, "/__sim/refuse?seconds=soon", method="POST")).status == 400
+    assert (await ask(simulator.port, "/__sim/refuse?seconds=0", method="POST")).json() == {"refusing_for": 0}
+    outage = simulator._outage
+    assert outage is not None
+    await outage
+    assert (await ask(simulator.port, "/v1/models", method="GET")).status == 200
+    assert (await ask(simulator.port, "/__sim/refuse?seconds=999", method="POST")).status == 200
+    async with asyncio.timeout(5):
+        while not await refused(simulator.port):
+            pass

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from gateway.errors import Unauthorized
 from gateway.proxy.base import Handler, Head, Link
@@ -130,7 +130,7 @@ class Bench:
         )
 
     def connect(self) -> tuple[EdgeConnection, FakeTransport]:
-        connection = self.edge.protocol_factory()
+        connection = cast(EdgeConnection, self.edge.protocol_factory())
         transport = FakeTransport()
         connection.connection_made(transport)
         return connection, transport

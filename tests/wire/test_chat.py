@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from gateway.domain.prompt import Content, Message, Model, Part
 from gateway.errors import DuplicateKey, InvalidValue, SystemMessageRefused
-from gateway.wire.chat import Injected, Recipe, encode_messages, inject, inspect, recipe
+from gateway.wire.api import Injected, Recipe
+from gateway.wire.chat import encode_messages, inject, inspect, recipe
 from gateway.wire.splice import split
 
 OURS = [("system", "Be kind."), ("user", "Hi"), ("assistant", "Hällo")]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.wire.usage import Answer, Usage, parse_usage, read_answer
+from gateway.wire.usage import Answer, Usage, finish_word, parse_usage, read_answer
 
 
 def test_usage_by_kind() -> None:
@@ -21,8 +21,18 @@ def test_usage_by_kind() -> None:
         "output_tokens": 6,
         "cache_read_input_tokens": 7,
         "cache_creation_input_tokens": 8,
+        "cache_creation": {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 3},
+        "output_tokens_details": {"thinking_tokens": 4},
     }
-    assert parse_usage(anthropic) == Usage(5, 6, cached=7, cache_write=8)
+    assert parse_usage(anthropic) == Usage(20, 6, cached=7, cache_write=8, reasoning=4, cache_write_1h=3)
+    responses = {
+        "input_tokens": 100,
+        "input_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 30},
+        "output_tokens": 20,
+        "output_tokens_details": {"reasoning_tokens": 8},
+        "total_tokens": 120,
+    }
+    assert parse_usage(responses) == Usage(100, 20, cached=64, cache_write=30, reasoning=8)
     assert parse_usage({"prompt_tokens": 1, "prompt_cache_hit_tokens": 1}) == Usage(1, cached=1)
 
 
@@ -31,6 +41,27 @@ def test_usage_by_kind() -> None:
 )
 def test_no_counts_are_no_data(value: Any) -> None:
     assert parse_usage(value) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "word"),
+    [
+        ("stop", "stop"),
+        ("completed", "stop"),
+        ("end_turn", "stop"),
+        ("max_output_tokens", "length"),
+        ("max_tokens", "length"),
+        ("tool_use", "tool_calls"),
+        ("refusal", "content_filter"),
+        ("content_filter", "content_filter"),
+        ("something_new", "something_new"),
+        ("", None),
+        (None, None),
+        (3, None),
+    ],
+)
+def test_how_an_answer_ended_in_one_vocabulary(reason: Any, word: str | None) -> None:
+    assert finish_word(reason) == word
 
 
 def test_an_answer_is_read() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.wire import sse
-from gateway.wire.sse import SseScanner
+from gateway.wire.chat_events import ChatScanner
 from gateway.wire.usage import Usage
 
 
@@ -35,7 +35,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 def run(chunks: list[bytes], *, strip: bool) -> tuple[bytes, tuple[Any, ...]]:
-    scanner = SseScanner(strip_usage=strip)
+    scanner = ChatScanner(strip_usage=strip)
     out = b"".join([scanner.feed(chunk) for chunk in chunks]) + scanner.finish()
     found = (
         scanner.events,
@@ -69,7 +69,7 @@ def test_beside_a_choice_only_the_field_goes() -> None:
 
 
 def test_before_a_finish_reason_nothing_is_held_back() -> None:
-    scanner = SseScanner(strip_usage=True)
+    scanner = ChatScanner(strip_usage=True)
     for chunk in (ROLE[:10], ROLE[10:] + HELLO[:5], HELLO[5:], b": ping\n\n", STOP[:40], STOP[40:]):
         assert scanner.feed(chunk) == chunk
     assert scanner.feed(USAGE[:20]) == b""
@@ -79,7 +79,7 @@ def test_before_a_finish_reason_nothing_is_held_back() -> None:
 
 
 def test_after_a_finish_reason_whole_events_go_out_at_once() -> None:
-    scanner = SseScanner(strip_usage=True)
+    scanner = ChatScanner(strip_usage=True)
     scanner.feed(STOP)
     assert scanner.feed(b": ping\n\n" + HELLO + b"data") == b": ping\n\n" + HELLO
     assert scanner.finish() == b"data"
@@ -106,7 +106,7 @@ def test_usage_in_the_event_of_the_finish_reason_stays() -> None:
     ],
 )
 def test_what_is_a_first_token(fields: dict[str, Any]) -> None:
-    scanner = SseScanner()
+    scanner = ChatScanner()
     scanner.feed(b": ping\n\n" + ROLE + delta(content=None, tool_calls=[]) + event({"choices": []}))
     assert not scanner.first_token
     scanner.feed(delta(**fields))
@@ -193,7 +193,7 @@ def test_split_anywhere_gives_the_same(
 
 
 def test_memory_is_bounded() -> None:
-    scanner = SseScanner(strip_usage=True)
+    scanner = ChatScanner(strip_usage=True)
     scanner.feed(STOP)
     out = scanner.feed(b"data: ")
     block = b"x" * 65_536

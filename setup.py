@@ -1,0 +1,20 @@
+"""Compile the data path to C, where a C compiler is there; without one the same sources are interpreted.
+
+See docs/adr/0004-compiled-data-path.md. Everything else about the distribution is in pyproject.toml.
+"""
+
+from mypyc.build import mypycify
+from setuptools import setup
+
+COMPILED = """
+domain/assignment domain/request_id
+wire/headers wire/splice
+proxy/base proxy/budget proxy/connection proxy/edge proxy/exchange proxy/framing proxy/heads proxy/hotkeys
+proxy/link proxy/managed proxy/upstream proxy/upstream_call proxy/upstream_connection proxy/upstream_response
+"""
+
+extensions = mypycify([f"gateway/{name}.py" for name in COMPILED.split()], group_name="gateway")
+for extension in extensions:
+    extension.optional = True
+
+setup(ext_modules=extensions)
