@@ -4,8 +4,10 @@ The house has floors; imports only go down.
 
     cellar   errors                          one class a line, grouped by who is at fault
     0        settings · domain · stats       configuration; prompt, rollout, assignment, pins; numbers (pure)
-    1        wire · promptfiles              bytes in and out; .prompty files and templates           (pure)
-    2        storage · prices                documents, logs, queue, keys, leases (SQLite, Redis); prices
+    1        analysis                        evidence in, verdicts out                                (pure)
+             wire · promptfiles              bytes in and out; .prompty files and templates           (pure)
+    2        storage                         documents, logs, queue, keys, leases on SQLite or Redis
+             telemetry · prices              histograms; the price list
     3        proxy · control                 the data plane; the registry and the rollout machine
     4        web · simulator                 admin API; the simulated provider
     5        app                             composition of one process

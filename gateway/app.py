@@ -21,11 +21,12 @@ import orjson
 import uvloop
 from aiohttp import web
 
+from gateway.control.controller import Controller
 from gateway.control.registry import Registry
 from gateway.control.seed import seed
 from gateway.errors import ConfigError, GatewayError, PromptError
 from gateway.proxy.worker import Worker, build_worker
-from gateway.settings import Settings
+from gateway.settings import Settings, policies_of
 from gateway.simulator.server import read_scenario, start_simulator
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
@@ -41,12 +42,13 @@ ADMIN_GRACE = 3.0  # s that admin requests in flight have at the end
 
 
 class Process:
-    """A child of the supervisor: its settings, its listening socket, and how it is told to stop."""
+    """A child of the supervisor: its settings, its listening socket if it has one, and how it is told to
+    stop."""
 
-    def __init__(self, settings: Settings, slot: int, sock: socket.socket, reports: int) -> None:
+    def __init__(self, settings: Settings, slot: int, sock: socket.socket | None, reports: int) -> None:
         self.settings = settings
         self.slot = slot
-        self.sock = sock
+        self._sock = sock
         self.stop = asyncio.Event()
         self.hurry = asyncio.Event()  # told twice: cut what is in flight
         self.status: dict[str, Any] = {}  # as the supervisor told it last
@@ -54,6 +56,11 @@ class Process:
         self.store_is_down = False  # it was, when this process first needed it
         self._reports = reports
         self._lifeline: asyncio.Task[None] | None = None
+
+    @property
+    def sock(self) -> socket.socket:
+        assert self._sock is not None
+        return self._sock
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -115,13 +122,39 @@ async def run_services(process: Process) -> None:
     await process.informed.wait()
     seeding = asyncio.create_task(_seed_when_up(process, store))
     stopped = asyncio.create_task(process.stop.wait())
-    async with _site(build_admin(store, readiness=_readiness(process, store)), process.sock):
+    admin = build_admin(
+        store,
+        _readiness(process, store),
+        policies_of(process.settings),
+        process.settings.evidence.changes(),
+    )
+    async with _site(admin, process.sock):
         await asyncio.wait((seeding, stopped), return_when=asyncio.FIRST_COMPLETED)
         if seeding.done():
             seeding.result()
         await stopped
         seeding.cancel()
     await store.close()
+
+
+async def run_controller(process: Process) -> None:
+    """Folds, decides, acts; ready at once, because requests are served without it."""
+    store = store_of(process.settings)
+    process.ready()
+    opening = asyncio.create_task(_open_when_up(process, store))
+    stopped = asyncio.create_task(process.stop.wait())
+    await asyncio.wait((opening, stopped), return_when=asyncio.FIRST_COMPLETED)
+    if opening.done():
+        opening.result()
+        await build_controller(process.settings, store).run(process.stop)
+    opening.cancel()
+    stopped.cancel()
+    await store.close()
+
+
+def build_controller(settings: Settings, store: Store) -> Controller:
+    owner = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+    return Controller(store, owner=owner, cap=settings.evidence.measured_per_second)
 
 
 async def run_health(process: Process) -> None:
@@ -228,6 +261,7 @@ async def run_simulator(process: Process) -> None:
 ROLES: dict[str, Callable[[Process], Awaitable[None]]] = {
     "worker": run_worker,
     "services": run_services,
+    "controller": run_controller,
     "health": run_health,
     "simulator": run_simulator,
 }
@@ -252,7 +286,7 @@ def main(arguments: list[str]) -> None:
     if not line:
         return  # the supervisor died before it said a word
     settings = Settings.model_validate_json(line)
-    sock = socket.socket(fileno=listener)
+    sock = socket.socket(fileno=listener) if listener >= 0 else None
 
     async def run() -> None:
         await _run(Process(settings, slot, sock, reports), role)

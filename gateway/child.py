@@ -39,7 +39,7 @@ class Child:
         self,
         role: str,
         slot: int,
-        sock: socket.socket,
+        sock: socket.socket | None,
         settings: Settings,
         changed: Callable[[], None],
     ) -> None:
@@ -129,12 +129,12 @@ class Child:
         )
 
     async def _start(self, reports: int) -> Process:
-        listener = self._sock.fileno()
+        listener = -1 if self._sock is None else self._sock.fileno()
         arguments = (self.role, str(self._slot), str(listener), str(reports))
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway.app", *arguments),
             stdin=PIPE,
-            pass_fds=(listener, reports),
+            pass_fds=(reports,) if self._sock is None else (listener, reports),
             start_new_session=True,
         )
 

@@ -31,10 +31,11 @@ logger = logging.getLogger(__name__)
 
 Role = Literal["all", "worker", "control"]
 ROLES: dict[Role, tuple[str, ...]] = {
-    "all": ("worker", "services", "simulator"),
+    "all": ("worker", "services", "controller", "simulator"),
     "worker": ("worker", "health"),
-    "control": ("services", "simulator"),
+    "control": ("services", "controller", "simulator"),
 }
+SILENT = ("controller",)  # nobody connects to it: one process, no socket
 TELLS = ("services", "health")  # they answer /readyz, so they hear how the others are
 STAYS = ("simulator",)  # as a real provider would while the gateway changes its configuration
 BACKLOG = 2048
@@ -62,7 +63,7 @@ class Supervisor:
         self._sockets = bind_all(self._settings, ROLES[self._role])
         self._listen_to_signals()
         async with asyncio.TaskGroup() as tasks:
-            self._children = self._spawn(tasks, self._settings, self._sockets)
+            self._children = self._spawn(tasks, self._settings, self._roles)
             while await self._until(lambda: self._reload or bool(_refusals(self._children))):
                 if _refusals(self._children):
                     break
@@ -75,12 +76,18 @@ class Supervisor:
     def _spawn(self, tasks: asyncio.TaskGroup, settings: Settings, roles: Iterable[str]) -> list[Child]:
         children = []
         for role in roles:
-            for slot, sock in enumerate(self._sockets[role]):
+            sockets: list[socket.socket] | list[None] = [None] if role in SILENT else self._sockets[role]
+            for slot, sock in enumerate(sockets):
                 child = Child(role, slot, sock, settings, self._changed)
                 self._running[child] = tasks.create_task(child.run())
                 self._running[child].add_done_callback(partial(self._ended, child))
                 children.append(child)
         return children
+
+    @property
+    def _roles(self) -> list[str]:
+        """Those that this configuration has."""
+        return [role for role in ROLES[self._role] if role in self._sockets or role in SILENT]
 
     def _ended(self, child: Child, task: asyncio.Task[None]) -> None:
         del self._running[child]
@@ -139,7 +146,7 @@ class Supervisor:
         except ConfigError as error:
             _not_taken("; ".join(error.message.splitlines()))
             return
-        replaced = [role for role in self._sockets if role not in STAYS]
+        replaced = [role for role in self._roles if role not in STAYS]
         coming = self._coming = self._spawn(tasks, settings, replaced)
         try:
             async with asyncio.timeout(SUCCESSION_LIMIT):

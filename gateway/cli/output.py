@@ -10,8 +10,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gateway.analysis.verdict import MetricView
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.registry import Pushed
+from gateway.control.replay import Replay
 from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionView
 from gateway.domain.rollout import Event
 
@@ -100,8 +102,57 @@ def rollouts(views: Sequence[RolloutView]) -> RenderableType:
             for view in views
         ),
     )
-    possible = views[0].can
-    return Group(rows, Text(f"possible now: {', '.join(map(command_name, possible))}")) if possible else rows
+    parts: list[RenderableType] = [rows]
+    if views[0].policy:
+        parts += evidence(views[0])
+    if views[0].can:
+        parts.append(Text(f"possible now: {', '.join(map(command_name, views[0].can))}"))
+    return Group(*parts)
+
+
+def evidence(view: RolloutView) -> list[RenderableType]:
+    """Of a rollout under a policy: where it stands, why, and every number."""
+    stage = "watch" if view.watch else f"stage {view.stage + 1} of {view.stages}"
+    lines = [f"\n{view.id}: policy {view.policy}, {stage} since {when(view.stage_since)}"]
+    if view.hold is not None:
+        lines.append(f"holds since {when(view.hold.since)} ({view.hold.reason}): {view.hold.detail}")
+    if view.evidence is None:
+        return [Text("\n".join([*lines, "no evidence yet"]))]
+    verdict = view.evidence.verdict
+    lines.append(f"{verdict.action}: {verdict.reason}  (at {when(view.evidence.decided_at)})")
+    rows = table(
+        ("metric", "stable", "canary", "units", "difference", "95 %", "allowed", "harm E", "gate E"),
+        (_metric(metric) for metric in verdict.metrics if any(metric.units)),
+    )
+    return [Text("\n".join(lines)), rows]
+
+
+def _metric(metric: MetricView) -> tuple[str, ...]:
+    known = metric.low is not None and metric.high is not None and metric.difference is not None
+    return (
+        metric.name,
+        *(NOTHING if mean is None else f"{mean:.4g}" for mean in metric.means),
+        f"{metric.units[0]} / {metric.units[1]}",
+        f"{metric.difference:+.4f}" if known else NOTHING,
+        f"{metric.low:+.3f} … {metric.high:+.3f}" if known else NOTHING,
+        f"{metric.tolerance:.3g}",
+        f"{metric.harm_e:.3g}",
+        NOTHING if metric.gate_e is None else f"{metric.gate_e:.3g} of {metric.gate_needs:.3g}",
+    )
+
+
+def replayed(result: Replay) -> RenderableType:
+    if result.partial:
+        note = "; PARTIAL: the beginning of its evidence is gone, so differences mean nothing"
+    else:
+        note = ""
+    if result.agree:
+        return Text(f"ok: {result.decisions} recorded decisions, each reached again{note}")
+    rows = table(
+        ("at", "log position", "recorded", "replayed"),
+        ((when(each.now), str(each.position), each.recorded, each.replayed) for each in result.differences),
+    )
+    return Group(Text(f"DIFFERENT: {result.decisions} recorded decisions{note}"), rows)
 
 
 def audit(page: AuditPage) -> RenderableType:

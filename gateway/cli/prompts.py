@@ -10,6 +10,7 @@ import typer
 from gateway.cli import output
 from gateway.cli.session import ReasonOption, RevisionOption, Session, operation
 from gateway.control.registry import Pushed
+from gateway.control.replay import Replay
 from gateway.control.views import DeploymentView, PromptView, VersionView
 from gateway.domain.prompt import Gate
 from gateway.errors import ConfigError
@@ -23,8 +24,18 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: prompt-canary push config/prompts/")(push)
     app.command(epilog="Example: prompt-canary versions support-agent")(versions)
     app.command(epilog="Example: prompt-canary live --json")(live)
+    app.command(epilog="Example: prompt-canary replay 3f2a9c01b7de")(replay)
     app.command(epilog='Example: prompt-canary deploy support-agent 3 --reason "hotfix for refunds"')(deploy)
     app.command(epilog="Example: prompt-canary gate support-agent 3 passed --suite evals/support.yaml")(gate)
+
+
+@operation(output.replayed, failed=lambda result: not result.agree)
+async def replay(
+    session: Session,
+    rollout: Annotated[str, typer.Argument(help="Id of the rollout.", show_default=False)],
+) -> Replay:
+    """Reach every verdict of a rollout again from its evidence. Exit code 1 if one is another."""
+    return await session.operations.replay(rollout)
 
 
 @operation(output.pushed)

@@ -14,6 +14,7 @@ import msgspec
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.plan import By
 from gateway.control.registry import Pushed
+from gateway.control.replay import Replay
 from gateway.control.rollouts import Start
 from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionDetail, VersionView
 from gateway.domain.prompt import Gate
@@ -79,6 +80,7 @@ class RemoteOperations:
         body = {
             "version": what.candidate,
             "weight": what.weight,
+            "policy": what.policy,
             "override_inputs": what.override_inputs,
             "reason": by.reason,
         }
@@ -101,6 +103,9 @@ class RemoteOperations:
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]:
         return (await self._get(_path(prompt, "rollouts"), RolloutList)).rollouts
+
+    async def replay(self, rollout: str) -> Replay:
+        return await self._get(f"/v1/rollouts/{quote(rollout, safe='')}/replay", Replay)
 
     async def audit(self, *, before: int | None = None, limit: int = 50, prompt: str = "") -> AuditPage:
         query: dict[str, Any] = {"limit": limit}

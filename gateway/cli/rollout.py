@@ -10,32 +10,36 @@ import typer
 from gateway.cli import output
 from gateway.cli.prompts import PromptArgument, VersionArgument
 from gateway.cli.session import ReasonOption, RevisionOption, Session, operation
-from gateway.control.rollouts import Start
+from gateway.control.rollouts import DEFAULT_POLICY, Start
 from gateway.control.views import DeploymentView, RolloutView
-from gateway.domain.rollout import TRANSITIONS, Event
+from gateway.domain.rollout import PERSONS, TRANSITIONS, Event
 
-FIRST_WEIGHT = 0.05
-
-WeightRange = typer.Option(help="Share of new sessions that the candidate gets, 0 to 1.")
+WeightOption = Annotated[
+    float | None, typer.Option(help="By hand: share of new sessions that the candidate gets, 0 to 1.")
+]
+PolicyOption = Annotated[
+    str | None, typer.Option(help=f"Policy that promotes it or rolls it back (default: {DEFAULT_POLICY}).")
+]
 
 app = typer.Typer(help="Put a version beside the live one for a share of sessions.", no_args_is_help=True)
 
 
-@app.command(epilog="Example: prompt-canary rollout start support-agent 2 --weight 0.1")
+@app.command(epilog="Example: prompt-canary rollout start support-agent 2 --policy careful")
 @operation(output.deployment)
 async def start(
     session: Session,
     prompt: PromptArgument,
     version: VersionArgument,
-    weight: Annotated[float, WeightRange] = FIRST_WEIGHT,
+    policy: PolicyOption = None,
+    weight: WeightOption = None,
     reason: ReasonOption = "",
     override_inputs: Annotated[
         bool, typer.Option(help="Allow inputs that the live version does not need.")
     ] = False,
     if_revision: RevisionOption = None,
 ) -> DeploymentView:
-    """Start a rollout of a version against the live one."""
-    what = Start(version, weight, override_inputs)
+    """Start a rollout of a version against the live one, under a policy or by hand."""
+    what = Start(version, weight, override_inputs, policy)
     return await session.operations.start(prompt, what, session.by(reason), expected=if_revision)
 
 
@@ -76,7 +80,7 @@ def changing(event: Event, says: str) -> Callable[..., Awaitable[DeploymentView]
 
 SAYS: dict[Event, str] = {event: transition.says for (_, event), transition in TRANSITIONS.items()}
 for _event, _says in SAYS.items():
-    if _event != "set_weight":
+    if _event in PERSONS and _event != "set_weight":
         _name = output.command_name(_event)
         _example = f'Example: prompt-canary rollout {_name} support-agent --reason "…"'
         app.command(_name, epilog=_example)(operation(output.deployment)(changing(_event, _says)))

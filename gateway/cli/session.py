@@ -23,6 +23,7 @@ from gateway.cli.remote import RemoteOperations
 from gateway.control.operations import Operations, StoreOperations
 from gateway.control.plan import By
 from gateway.errors import ConfigError, GatewayError, Unavailable
+from gateway.settings import policies_of
 from gateway.storage.create import store_of
 from gateway.supervisor import read_settings
 
@@ -111,10 +112,11 @@ async def opened(config: Path, url: str | None) -> AsyncIterator[Operations]:
     if url is not None:
         yield RemoteOperations(url)
         return
-    store = store_of(read_settings(config))
+    settings = read_settings(config)
+    store = store_of(settings)
     await store.open()
     try:
-        yield StoreOperations(store)
+        yield StoreOperations(store, policies_of(settings), settings.evidence.changes())
     finally:
         await store.close()
 

@@ -56,7 +56,15 @@ async def read_head(store: Documents) -> Head:
 
 
 def appended(
-    head: Head, *, at: float, by: By, action: str, subject: str, before: Any = None, after: Any = None
+    head: Head,
+    *,
+    at: float,
+    by: By,
+    action: str,
+    subject: str,
+    before: Any = None,
+    after: Any = None,
+    evidence: Any = None,
 ) -> tuple[Put, Put]:
     """The two puts that add an entry; they belong into the commit of the change."""
     entry = chain.append(
@@ -68,6 +76,7 @@ def appended(
         reason=by.reason,
         before=before,
         after=after,
+        evidence=evidence,
     )
     value = codec.encode(entry)
     return Put(keys.audit(entry.sequence), value, 0), Put(keys.AUDIT_HEAD, value, head.revision)

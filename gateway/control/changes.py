@@ -19,7 +19,7 @@ from gateway.domain.names import check_name
 from gateway.domain.rollout import Deployment, Rollout
 from gateway.errors import Conflict, InvalidValue, PreconditionFailed, StoreRevised, Unavailable
 from gateway.storage import codec, keys
-from gateway.storage.base import Documents, Put
+from gateway.storage.base import Documents, Fence, Put
 
 ATTEMPTS = 100  # one of all racers wins each round, so only that many racers at once could lose
 BACKOFF = 0.02  # s, the most that a loser waits after its first loss
@@ -37,13 +37,15 @@ class Current(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What to commit. `before` and `after` go to the audit log; `puts` stand beside the deployment."""
+    """What to commit. `before` and `after` go to the audit log, with the `evidence` that it rests on; `puts`
+    stand beside the deployment."""
 
     deployment: Deployment
     action: str
     before: Any
     after: Any
     puts: tuple[Put, ...] = ()
+    evidence: Any = None
 
 
 class Done(NamedTuple):
@@ -63,12 +65,21 @@ async def read_deployment(store: Documents, prompt: str) -> tuple[Deployment, in
 
 
 async def commit(
-    store: Documents, prompt: str, by: By, plan: Plan, *, expected: int | None = None, steady: bool = True
+    store: Documents,
+    prompt: str,
+    by: By,
+    plan: Plan,
+    *,
+    expected: int | None = None,
+    steady: bool = True,
+    fence: Fence | None = None,
 ) -> Done:
     """Carry out `plan`; None from it changes nothing. `expected` is the revision of the deployment that the
-    person saw; `steady` refuses if live version or rollout changed hands between two attempts.
+    person saw; `steady` refuses if live version or rollout changed hands between two attempts; under a
+    `fence` only the lease's holder commits.
 
-    Raises `PreconditionFailed` or `Conflict` that tell what happened meanwhile, and whatever `plan` raises.
+    Raises `FenceLost`, `PreconditionFailed` or `Conflict` that tell what happened meanwhile, and whatever
+    `plan` raises.
     """
     check_by(by)
     seen: tuple[int | None, str | None] | None = None
@@ -84,7 +95,7 @@ async def commit(
         if change is None:
             return Done(current.deployment, current.revision)
         try:
-            return Done(change.deployment, await store.commit(_puts(current, change, head, by)))
+            return Done(change.deployment, await store.commit(_puts(current, change, head, by), fence=fence))
         except StoreRevised:
             await asyncio.sleep(random.uniform(0, min(BACKOFF * (attempt + 1), BACKOFF_MOST)))
     raise Unavailable(
@@ -105,9 +116,18 @@ def rollout_summary(rollout: Rollout | None) -> dict[str, Any] | None:
         "candidate": rollout.candidate,
         "baseline": rollout.baseline,
         "phase": rollout.phase,
+        **_under_policy(rollout),
         "weight": rollout.weights[-1].value,
         "effective_at": rollout.weights[-1].effective_at,
     }
+
+
+def _under_policy(rollout: Rollout) -> dict[str, Any]:
+    if rollout.policy is None:
+        return {}
+    hold = None if rollout.hold is None else rollout.hold.reason
+    stage: int | str = "watch" if rollout.in_watch else rollout.stage
+    return {"policy": rollout.policy_name, "stage": stage, "hold": hold, "raises": rollout.raises}
 
 
 def check_by(by: By) -> None:
@@ -140,6 +160,7 @@ def _puts(current: Current, change: Change, head: Head, by: By) -> list[Put]:
         subject=prompt,
         before=change.before,
         after=change.after,
+        evidence=change.evidence,
     )
     return [deployment, *change.puts, *entry]
 

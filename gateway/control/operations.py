@@ -6,21 +6,26 @@ process is up, or speaks the same protocol to an admin API.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
 
 from gateway.control import audit, views
 from gateway.control.audit import AuditPage, Verification
+from gateway.control.case import Summary
 from gateway.control.plan import By
-from gateway.control.registry import Pushed, Registry
+from gateway.control.registry import Pushed, Registry, list_all
+from gateway.control.replay import Replay, replay
 from gateway.control.rollouts import Rollouts, Start
 from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionDetail, VersionView
+from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.prompt import Gate, Metadata, Version
 from gateway.domain.rollout import Deployment, Event
 from gateway.errors import InvalidValue
 from gateway.promptfiles import prompty
-from gateway.storage.base import Documents
+from gateway.storage import codec, keys
+from gateway.storage.base import Store
 
 MAX_PAGE = 1000  # audit entries
 
@@ -58,16 +63,26 @@ class Operations(Protocol):
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]: ...
 
+    async def replay(self, rollout: str) -> Replay:
+        """Every verdict of a rollout again, from its evidence."""
+
     async def audit(self, *, before: int | None = None, limit: int = 50, prompt: str = "") -> AuditPage: ...
 
     async def verify_audit(self) -> Verification: ...
 
 
 class StoreOperations:
-    def __init__(self, store: Documents) -> None:
+    """`policies` are those that a rollout can be started under, by name; `rules` see `Rollouts`."""
+
+    def __init__(
+        self,
+        store: Store,
+        policies: Mapping[str, Policy] = POLICIES,
+        rules: Mapping[str, float] | None = None,
+    ) -> None:
         self._store = store
         self._registry = Registry(store)
-        self._rollouts = Rollouts(store)
+        self._rollouts = Rollouts(store, policies, rules)
 
     async def prompts(self) -> tuple[DeploymentView, ...]:
         return tuple(
@@ -88,7 +103,10 @@ class StoreOperations:
         digest = None if live is None else (await self._registry.version(prompt, live)).digest
         rollout = None
         if deployment.rollout is not None:
-            rollout = views.rollout_view(deployment.rollout, (await self._store.tick()).now)
+            now = (await self._store.tick()).now
+            shown = await self._store.get(keys.verdict(prompt, deployment.rollout.id))
+            summary = None if shown is None else codec.decode_document(shown, Summary)
+            rollout = views.rollout_view(deployment.rollout, now, summary)
         return DeploymentView(prompt, revision, live, digest, rollout)
 
     async def version(self, prompt: str, number: int) -> VersionDetail:
@@ -128,7 +146,16 @@ class StoreOperations:
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]:
         now = (await self._store.tick()).now
-        return tuple(views.rollout_view(rollout, now) for rollout in await self._rollouts.history(prompt))
+        history = await self._rollouts.history(prompt)
+        found = [
+            codec.decode_document(document, Summary)
+            for document in await list_all(self._store, keys.verdicts(prompt))
+        ]
+        shown = {summary.rollout: summary for summary in found}
+        return tuple(views.rollout_view(rollout, now, shown.get(rollout.id)) for rollout in history)
+
+    async def replay(self, rollout: str) -> Replay:
+        return await replay(self._store, await self._rollouts.find(rollout))
 
     async def audit(self, *, before: int | None = None, limit: int = 50, prompt: str = "") -> AuditPage:
         if not 1 <= limit <= MAX_PAGE:

@@ -10,9 +10,12 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from gateway.analysis.sampling import Rates, rates
+from gateway.domain.policy import Policy
 from gateway.domain.prompt import Content, Gate, Input
 from gateway.domain.rollout import (
     FINAL,
+    PERSONS,
     RAISE_LEAD,
     Deployment,
     Event,
@@ -23,6 +26,8 @@ from gateway.domain.rollout import (
 )
 from gateway.errors import GateNotPassed, InvalidValue, PromptNotDeployed, TransitionRefused
 
+CAP = 500.0  # measured sessions/s; matters only once the traffic is known
+
 
 class By(NamedTuple):
     """Who wants a change, and why; both go to the audit log."""
@@ -32,16 +37,36 @@ class By(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """What a change leads to; `ended` is the final form of a rollout that it ends, to be archived."""
+    """What a change leads to; `ended` is the final form of a rollout that it ends, to be archived. `event` is
+    what took place where it is not what was asked for."""
 
     deployment: Deployment
     ended: Rollout | None = None
+    event: Event | None = None
+
+
+class Under(NamedTuple):
+    """A policy, the name by which it was asked for, and limits of the analysis that differ from their
+    defaults."""
+
+    name: str
+    policy: Policy
+    rules: dict[str, float] = {}
 
 
 def start(
-    deployment: Deployment, candidate: int, weight: float, *, id: str, salt: str, now: float, by: By
+    deployment: Deployment,
+    candidate: int,
+    under: float | Under,
+    *,
+    id: str,
+    salt: str,
+    now: float,
+    by: By,
 ) -> Planned:
-    """A rollout of `candidate` against what is live; `weight` counts from `now` + `RAISE_LEAD` (s) on."""
+    """A rollout of `candidate` against what is live, by hand at a weight, or under a policy at the least
+    weight of its first stage: the controller raises it once it has seen the traffic. It counts from `now` +
+    `RAISE_LEAD` (s) on."""
     prompt, live = deployment.prompt, deployment.live
     if live is None:
         raise PromptNotDeployed(
@@ -60,6 +85,7 @@ def start(
             f"{prompt}/{candidate} was rolled back before: say in a reason why it may be tried again",
             param="reason",
         )
+    weight = under.policy.stages[0].min if isinstance(under, Under) else under
     rollout = Rollout(
         id=id,
         prompt=prompt,
@@ -72,28 +98,64 @@ def start(
         started_by=by.actor,
         reason=by.reason,
     )
+    if isinstance(under, Under):
+        first = sampled(rollout.weights[0], rates(under.policy, weight, 0.0, CAP, first_stage=True))
+        stages = (first.effective_at,)
+        rollout = replace(
+            rollout,
+            policy=under.policy,
+            policy_name=under.name,
+            rules=under.rules,
+            stages=stages,
+            weights=(first,),
+        )
     return Planned(replace(deployment, rollout=rollout))
 
 
 def change(
     deployment: Deployment, event: Event, *, weight: float | None = None, now: float, by: By
 ) -> Planned:
-    """The running rollout after `event`; `weight` belongs to `set_weight` and to nothing else."""
+    """The running rollout after `event`, which a person asks for; `weight` belongs to `set_weight` and to
+    nothing else. Under a policy `promote` begins the watch, which stands already where it has begun."""
     if (weight is None) == (event == "set_weight"):
         raise InvalidValue("a weight is given to set_weight and to nothing else", param="weight")
     rollout = running(deployment)
+    if event not in PERSONS:
+        raise TransitionRefused(f"{event} is the controller's to do")
+    if event == "promote" and rollout.in_watch:
+        return Planned(deployment)
+    if event == "promote" and rollout.policy is not None:
+        return watch(deployment, now=now)
+    if event == "finish" and not rollout.in_watch:
+        raise TransitionRefused("there is no watch to end: promote the rollout first")
     phase = next_phase(rollout.phase, event)
     if phase in FINAL:
         return end(deployment, rollout, phase, now=now, by=by)
     if weight is not None:
         rollout = replace(rollout, weights=reweigh(rollout, weight, now))
+    if event == "pause":
+        rollout = replace(rollout, paused_at=now)
+    elif event == "resume":
+        rollout = replace(rollout, paused_at=0.0, paused_before=rollout.paused_for(now))
     return Planned(replace(deployment, rollout=replace(rollout, phase=phase)))
+
+
+def watch(deployment: Deployment, *, now: float) -> Planned:
+    """Live moves to the candidate; the policy's holdback stays on the baseline until the watch ends."""
+    rollout = running(deployment)
+    policy = rollout.policy
+    if policy is None or rollout.in_watch:
+        raise TransitionRefused("a watch comes once, in a rollout under a policy")
+    phase = next_phase(rollout.phase, "watch")
+    rollout = begun(replace(rollout, phase=phase, watch_since=now + RAISE_LEAD), now)
+    rollout = replace(rollout, weights=reweigh(rollout, 1.0 - policy.holdback.share, now))
+    return Planned(replace(deployment, live=rollout.candidate, rollout=rollout), event="watch")
 
 
 def end(deployment: Deployment, rollout: Rollout, phase: Phase, *, now: float, by: By) -> Planned:
     ended = replace(rollout, phase=phase, ended_at=now, ended_by=by.actor, end_reason=by.reason)
     outcomes = {**deployment.outcomes, rollout.candidate: phase}
-    live = rollout.candidate if phase == "promoted" else deployment.live
+    live = rollout.candidate if phase == "promoted" else rollout.baseline
     return Planned(replace(deployment, live=live, rollout=None, outcomes=outcomes), ended)
 
 
@@ -129,19 +191,30 @@ def running(deployment: Deployment) -> Rollout:
     return deployment.rollout
 
 
-def reweigh(rollout: Rollout, value: float, now: float) -> tuple[Weight, ...]:
-    """The weight history with `value` added. A raise that was announced and is not in force yet is
-    withdrawn by anything below it."""
+def reweigh(rollout: Rollout, value: float, now: float, of: Rates | None = None) -> tuple[Weight, ...]:
+    """The weight history with `value` added, measured at `of` (None: as before). A raise that was
+    announced and is not in force yet is withdrawn by anything below it."""
     in_force, last = rollout.weight_at(now), rollout.weights[-1]
     if value == last.value:
         return rollout.weights
+    new = last if of is None else sampled(last, of)
     if value <= in_force.value:
-        return (*rollout.weights, replace(last, value=value, effective_at=now))
-    announced = replace(last, value=value, effective_at=now + RAISE_LEAD)
+        return (*rollout.weights, replace(new, value=value, effective_at=now))
+    announced = replace(new, value=value, effective_at=now + RAISE_LEAD)
     if value < last.value:
         # Above what is in force, so it needs the lead; until then the higher one must not come into force.
-        return (*rollout.weights, replace(last, value=in_force.value, effective_at=now), announced)
+        return (*rollout.weights, replace(in_force, effective_at=now), announced)
     return (*rollout.weights, announced)
+
+
+def sampled(weight: Weight, of: Rates) -> Weight:
+    return replace(weight, q1=of.q1, q0=of.q0, j1=of.j1, j0=of.j0)
+
+
+def begun(rollout: Rollout, now: float) -> Rollout:
+    """At the beginning of a stage: what the one before waited for, and for how long, is over."""
+    paused_at = now if rollout.paused_at else 0.0
+    return replace(rollout, hold=None, paused_at=paused_at, paused_before=0.0)
 
 
 def require_gate(deployment: Deployment, version: int) -> None:

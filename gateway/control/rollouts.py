@@ -1,4 +1,4 @@
-"""Rollouts by hand: start one, change it, end it, or deploy at once.
+"""What people do with rollouts: start one, change it, end it, or deploy at once.
 
 The rules are `plan`'s; here they meet the store. A rollout that ends is archived under its own key in the
 commit that ends it, so that a rollback is one write.
@@ -7,53 +7,86 @@ commit that ends it, so that a rollback is one write.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.control import plan
+from gateway.control.case import rules_of
 from gateway.control.changes import Change, Current, Done, commit, read_deployment, summary
-from gateway.control.plan import By, Planned
+from gateway.control.plan import By, Planned, Under
 from gateway.control.registry import Registry, list_all
 from gateway.domain.names import check_name
+from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.rollout import Event, Rollout, Weight
-from gateway.errors import NotFound
+from gateway.errors import InvalidValue, NotFound
 from gateway.storage import codec, keys
 from gateway.storage.base import Documents, Put
 
 ID_BYTES = 6  # what a request id has room for; as hex digits it is a name
 SALT_BYTES = 16
+DEFAULT_POLICY = "standard"
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """`override_inputs` lets a candidate need an input that the live version does not."""
+    """By hand at a `weight`, or under the policy of that name; neither: `DEFAULT_POLICY`. `override_inputs`
+    lets a candidate need an input that the live version does not."""
 
     candidate: int
-    weight: float
+    weight: float | None = None
     override_inputs: bool = False
+    policy: str | None = None
 
 
 class Rollouts:
-    def __init__(self, store: Documents) -> None:
+    """`policies` are those that a rollout can be started under, by name; `rules` the limits of the analysis
+    that differ from their defaults."""
+
+    def __init__(
+        self,
+        store: Documents,
+        policies: Mapping[str, Policy] = POLICIES,
+        rules: Mapping[str, float] | None = None,
+    ) -> None:
         self._store = store
+        self._policies = policies
+        self._rules = dict(rules or {})
         self._registry = Registry(store)
 
     async def start(self, prompt: str, what: Start, by: By, *, expected: int | None = None) -> Done:
         """Raises `VersionNotFound`, `PromptNotDeployed`, `GateNotPassed` or `TransitionRefused`."""
+        under = self._under(what)
         candidate = await self._registry.version(prompt, what.candidate)
-        Weight(what.weight, 0.0)  # refuses what is no weight before anything else is read
         id, salt = secrets.token_hex(ID_BYTES), secrets.token_hex(SALT_BYTES)
 
         async def planned(current: Current) -> Change | None:
             result = plan.start(
-                current.deployment, what.candidate, what.weight, id=id, salt=salt, now=current.now, by=by
+                current.deployment, what.candidate, under, id=id, salt=salt, now=current.now, by=by
             )
             live = current.deployment.live
             if live is not None and not what.override_inputs:
                 baseline = await self._registry.version(prompt, live)
                 plan.require_inputs(candidate.content, baseline.content)
-            return _change(current, result, "start")
+            return change_of(current, result, "start")
 
         return await commit(self._store, prompt, by, planned, expected=expected)
+
+    def _under(self, what: Start) -> float | Under:
+        if what.weight is not None and what.policy is None:
+            return Weight(what.weight, 0.0).value  # refuses what is no weight before anything else is read
+        if what.weight is not None:
+            raise InvalidValue(
+                "a rollout goes by hand at a weight or under a policy, which has its own", param="weight"
+            )
+        name = what.policy or DEFAULT_POLICY
+        policy = self._policies.get(name)
+        if policy is None:
+            raise InvalidValue(
+                f"there is no policy {name!r}; there is {', '.join(self._policies)}", param="policy"
+            )
+        rules_of(self._rules)
+        return Under(name, policy, self._rules)
 
     async def change(
         self, prompt: str, event: Event, by: By, *, weight: float | None = None, expected: int | None = None
@@ -63,7 +96,7 @@ class Rollouts:
 
         async def planned(current: Current) -> Change | None:
             result = plan.change(current.deployment, event, weight=weight, now=current.now, by=by)
-            return _change(current, result, event)
+            return change_of(current, result, event)
 
         return await commit(self._store, prompt, by, planned, expected=expected)
 
@@ -75,7 +108,7 @@ class Rollouts:
 
         async def planned(current: Current) -> Change | None:
             result = plan.deploy(current.deployment, version, emergency=emergency, now=current.now, by=by)
-            return _change(current, result, "emergency_deploy" if emergency else "deploy")
+            return change_of(current, result, "emergency_deploy" if emergency else "deploy")
 
         return await commit(self._store, prompt, by, planned, expected=expected, steady=False)
 
@@ -98,8 +131,20 @@ class Rollouts:
             raise NotFound(f"{prompt} has no rollout {id!r}", param="rollout")
         return codec.decode_document(document, Rollout)
 
+    async def find(self, id: str) -> Rollout:
+        """A rollout of any prompt. Raises `NotFound`."""
+        check_name(id, "rollout")
+        for deployment in await self._registry.deployments():
+            if deployment.rollout is not None and deployment.rollout.id == id:
+                return deployment.rollout
+        for document in await list_all(self._store, keys.ROLLOUTS):
+            if document.key.endswith(f"/{id}"):
+                return codec.decode_document(document, Rollout)
+        raise NotFound(f"there is no rollout {id!r}", param="rollout")
 
-def _change(current: Current, planned: Planned, action: str) -> Change | None:
+
+def change_of(current: Current, planned: Planned, action: str, evidence: Any = None) -> Change | None:
+    """One commit of what was planned: the deployment, and the rollout that it ends under its own key."""
     if planned.deployment == current.deployment:
         return None
     archived: tuple[Put, ...] = ()
@@ -108,4 +153,5 @@ def _change(current: Current, planned: Planned, action: str) -> Change | None:
         ended = planned.ended
         archived = (Put(keys.rollout(ended.prompt, ended.id), codec.encode(ended), 0),)
         after["ended"] = {"id": ended.id, "candidate": ended.candidate, "phase": ended.phase}
-    return Change(planned.deployment, action, summary(current.deployment), after, archived)
+    before = summary(current.deployment)
+    return Change(planned.deployment, planned.event or action, before, after, archived, evidence)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.control.case import Summary
 from gateway.control.registry import MetadataEntry
 from gateway.domain.prompt import Content, Gate, Metadata, Version
 from gateway.domain.rollout import (
     FINAL,
     Deployment,
     Event,
+    Hold,
     Phase,
     Rollout,
     State,
@@ -22,7 +24,10 @@ from gateway.domain.rollout import (
 class RolloutView(msgspec.Struct, frozen=True):
     """`weight` is in force now; `announced` takes its place at `effective_at`; `weights` is the history,
     oldest first. `can` are the events that the phase allows. Times are the store's, seconds since the epoch;
-    0.0 is "not yet". The salt is not shown: who knows it can choose an arm."""
+    0.0 is "not yet". The salt is not shown: who knows it can choose an arm.
+
+    Under a `policy` (empty: by hand) it is in `stage` number `stage` of `stages`, from 0, or in its `watch`,
+    since `stage_since`; `hold` is why it waits, `evidence` what the controller found last."""
 
     id: str
     prompt: str
@@ -40,6 +45,14 @@ class RolloutView(msgspec.Struct, frozen=True):
     ended_by: str
     end_reason: str
     can: tuple[Event, ...]
+    policy: str = ""
+    stage: int = 0
+    stages: int = 0
+    stage_since: float = 0.0
+    watch: bool = False
+    hold: Hold | None = None
+    raises: int = 0
+    evidence: Summary | None = None
 
 
 class DeploymentView(msgspec.Struct, frozen=True):
@@ -76,7 +89,7 @@ class PromptView(DeploymentView, frozen=True):
     versions: tuple[VersionView, ...]
 
 
-def rollout_view(rollout: Rollout, now: float) -> RolloutView:
+def rollout_view(rollout: Rollout, now: float, evidence: Summary | None = None) -> RolloutView:
     """`now` is the store's time, s. A rollout that has ended shows the weight that was in force then."""
     at = rollout.ended_at if rollout.phase in FINAL else now
     weight, last = rollout.weight_at(at), rollout.weights[-1]
@@ -96,8 +109,22 @@ def rollout_view(rollout: Rollout, now: float) -> RolloutView:
         ended_at=rollout.ended_at,
         ended_by=rollout.ended_by,
         end_reason=rollout.end_reason,
-        can=events_from(rollout.phase),
+        can=possible(rollout),
+        policy=rollout.policy_name,
+        stage=rollout.stage,
+        stages=0 if rollout.policy is None else len(rollout.policy.stages),
+        stage_since=rollout.stage_since,
+        watch=rollout.in_watch,
+        hold=rollout.hold,
+        raises=rollout.raises,
+        evidence=evidence,
     )
+
+
+def possible(rollout: Rollout) -> tuple[Event, ...]:
+    """What a person may ask for now: a watch is begun once, and ended only where there is one."""
+    idle: Event = "promote" if rollout.in_watch else "finish"
+    return tuple(event for event in events_from(rollout.phase) if event != idle)
 
 
 def version_view(deployment: Deployment, version: Version, metadata: Metadata) -> VersionView:

@@ -25,7 +25,8 @@ Outcome = Literal[
 
 class Drawn(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A session's pin as the fold needs it: drawn with `weight` and sampled with `q1`, `q0` at `pinned_at`;
-    `judged`: its first response goes to the judge."""
+    `judged`: its first response goes to the judge, which `j1`, `j0` of the measured sessions do (canary,
+    stable)."""
 
     session: bytes
     canary: bool
@@ -34,6 +35,8 @@ class Drawn(msgspec.Struct, frozen=True, array_like=True, gc=False):
     q0: float
     pinned_at: float
     judged: bool = False
+    j1: float = 1.0
+    j0: float = 1.0
 
 
 class Assigned(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False):

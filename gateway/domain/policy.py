@@ -31,7 +31,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _PER_CENT = re.compile(r"(\d+(?:\.\d+)?)%")
 
 
-class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Stage(msgspec.Struct, frozen=True):
     """A weight, or the weight that brings `canary_per_hour` sessions, between `min` and `max`."""
 
     canary_per_hour: float
@@ -53,7 +53,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return min(max(self.canary_per_hour / sessions_per_hour, self.min), self.max)
 
 
-class Holdback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Holdback(msgspec.Struct, frozen=True):
     """`share` of the sessions stays on the old version for `watch` s, so that there is a control left."""
 
     share: float
@@ -64,8 +64,11 @@ class Holdback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InvalidValue("a holdback has a share between 0 and 1, a watch above 0", param="holdback")
 
 
-class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`min_bake`: s for each stage; `max_bake`: s in all. `harm_margin` multiplies the tolerance."""
+class Policy(msgspec.Struct, frozen=True):
+    """`min_bake`: s for each stage; `max_bake`: s in all. `harm_margin` multiplies the tolerance.
+
+    Stored policies may have fields that a newer gateway of the fleet wrote; those that people write may not
+    (`read_policy`)."""
 
     stages: tuple[Stage, ...]
     min_bake: tuple[float, ...]
@@ -145,17 +148,32 @@ def share(value: object) -> float:
     raise InvalidValue(f"{value!r} is no share: use a number from 0 to 1, or per cent like 15%")
 
 
-def read_policy(raw: str | Mapping[str, Any]) -> Policy:
-    """A policy by its name, or by its fields, which may say `extends`. Raises `InvalidValue`."""
+def read_policies(raw: Mapping[str, Mapping[str, Any]]) -> dict[str, Policy]:
+    """The named policies and those of a configuration, which may extend any that stands before them.
+    Raises `InvalidValue`."""
+    known = dict(POLICIES)
+    for name, fields in raw.items():
+        if name in POLICIES:
+            raise InvalidValue(f"the policy {name!r} is built in: choose another name", param=name)
+        try:
+            known[name] = read_policy(fields, known)
+        except InvalidValue as error:
+            raise InvalidValue(f"policy {name!r}: {error.message}", param=error.param) from error
+    return known
+
+
+def read_policy(raw: str | Mapping[str, Any], known: Mapping[str, Policy] | None = None) -> Policy:
+    """A policy by its name, or by its fields, which may say `extends` one of `known` (default: the named
+    ones). Raises `InvalidValue`."""
+    known = POLICIES if known is None else known
     given = {"extends": raw} if isinstance(raw, str) else dict(raw)
     fields: dict[str, Any] = {}
     name = given.pop("extends", None)
     if name is not None:
-        if not isinstance(name, str) or name not in POLICIES:
-            raise InvalidValue(
-                f"there is no policy {name!r}; there is {', '.join(POLICIES)}", param="extends"
-            )
-        fields = msgspec.to_builtins(POLICIES[name])
+        if not isinstance(name, str) or name not in known:
+            raise InvalidValue(f"there is no policy {name!r}; there is {', '.join(known)}", param="extends")
+        fields = msgspec.to_builtins(known[name])
+    _only(given, Policy)
     for key, value in given.items():
         fields[key] = _merged(fields.get(key), _read(key, value))
     try:
@@ -174,13 +192,15 @@ def _read(key: str, value: Any) -> Any:
         return {metric: share(each) for metric, each in value.items()}
     if key == "stages" and isinstance(value, list):
         return [_stage(each) for each in value]
-    if key == "holdback" and isinstance(value, dict) and "watch" in value:
-        return {**value, "watch": seconds(value["watch"])}
+    if key == "holdback" and isinstance(value, dict):
+        _only(value, Holdback)
+        return {**value, "watch": seconds(value["watch"])} if "watch" in value else value
     return value
 
 
 def _stage(value: Any) -> Any:
     if isinstance(value, dict):
+        _only(value, Stage)
         return value
     weight = share(value)
     return {"canary_per_hour": 0.0, "min": weight, "max": weight}
@@ -191,6 +211,12 @@ def _merged(before: Any, after: Any) -> Any:
     if isinstance(before, dict) and isinstance(after, dict):
         return {**before, **after}
     return after
+
+
+def _only(given: Mapping[str, Any], kind: type[msgspec.Struct]) -> None:
+    if unknown := sorted(set(given) - set(kind.__struct_fields__)):
+        allowed = ", ".join(kind.__struct_fields__)
+        raise InvalidValue(f"policy: {unknown[0]!r} is no field; there is {allowed}", param=unknown[0])
 
 
 def _known(field: str, names: Mapping[str, float] | tuple[str, ...], allowed: tuple[str, ...]) -> None:

@@ -5,6 +5,11 @@ rollout that is not final. A rollout's phase moves only by `TRANSITIONS`:
 
     progressing ⇄ paused → promoted | rolled_back | aborted
 
+Under a policy the controller takes it through stages (`advance`) and, where a gate is not met, holds it
+(`hold`, `release`). The last stage is the *watch*: `live` has moved to the candidate, a holdback of new
+sessions, drawn by the same bucket, stays on the baseline as a control, and `finish` ends it. A rollout by
+hand has no policy, no stages and no watch: `promote` ends it.
+
 `rolled_back` says that the candidate was found harmful (by evidence, or by a person who says so);
 `aborted` says that a person stopped it for any other reason. A version's state is derived from gate and
 deployment (`state_of`), never stored: so any version that passed its gate can be rolled out again.
@@ -20,11 +25,28 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from gateway.domain.names import check_name
+from gateway.domain.policy import Policy
 from gateway.domain.prompt import Gate
 from gateway.errors import InvalidValue, TransitionRefused
 
 Phase = Literal["progressing", "paused", "promoted", "rolled_back", "aborted"]
-Event = Literal["pause", "resume", "set_weight", "promote", "roll_back", "abort"]
+Event = Literal[
+    "pause",
+    "resume",
+    "set_weight",
+    "promote",
+    "finish",
+    "roll_back",
+    "abort",
+    "advance",
+    "watch",
+    "raise_weight",
+    "size",
+    "sample",
+    "hold",
+    "release",
+]
+HoldReason = Literal["evidence", "completeness", "srm", "incident", "approval", "judge"]
 State = Literal["pending_eval", "rejected", "ready", "canary", "promoting", "live", "archived", "rolled_back"]
 
 RAISE_LEAD = 1.0  # seconds from the commit of a higher weight to its effect
@@ -33,6 +55,7 @@ RAISE_LEAD = 1.0  # seconds from the commit of a higher weight to its effect
 class Transition(NamedTuple):
     target: Phase
     says: str  # what it does, for buttons and help texts
+    person: bool = True  # who asks: a person, or the controller alone
 
 
 TRANSITIONS: dict[tuple[Phase, Event], Transition] = {
@@ -40,14 +63,26 @@ TRANSITIONS: dict[tuple[Phase, Event], Transition] = {
     ("paused", "resume"): Transition("progressing", "go on from where it was paused"),
     ("progressing", "set_weight"): Transition("progressing", "change the canary's share of new sessions"),
     ("paused", "set_weight"): Transition("paused", "change the canary's share of new sessions"),
-    ("progressing", "promote"): Transition("promoted", "make the candidate live for everyone"),
-    ("paused", "promote"): Transition("promoted", "make the candidate live for everyone"),
+    ("progressing", "promote"): Transition("promoted", "make the candidate live"),
+    ("paused", "promote"): Transition("promoted", "make the candidate live"),
+    ("progressing", "finish"): Transition("promoted", "end the watch: the candidate for everyone"),
+    ("paused", "finish"): Transition("promoted", "end the watch: the candidate for everyone"),
     ("progressing", "roll_back"): Transition("rolled_back", "serve the baseline to everyone: it did harm"),
     ("paused", "roll_back"): Transition("rolled_back", "serve the baseline to everyone: it did harm"),
     ("progressing", "abort"): Transition("aborted", "serve the baseline to everyone: stopped by a person"),
     ("paused", "abort"): Transition("aborted", "serve the baseline to everyone: stopped by a person"),
+    ("progressing", "advance"): Transition("progressing", "go to the next stage", person=False),
+    ("progressing", "watch"): Transition("progressing", "make the candidate live, watch it", person=False),
+    ("paused", "watch"): Transition("paused", "make the candidate live, watch it", person=False),
+    ("progressing", "raise_weight"): Transition("progressing", "more sessions in this stage", person=False),
+    ("progressing", "size"): Transition("progressing", "the stage's sessions per hour", person=False),
+    ("progressing", "sample"): Transition("progressing", "measure another share", person=False),
+    ("paused", "sample"): Transition("paused", "measure another share", person=False),
+    ("progressing", "hold"): Transition("progressing", "wait, for a reason", person=False),
+    ("progressing", "release"): Transition("progressing", "the reason to wait is gone", person=False),
 }
 
+PERSONS: frozenset[Event] = frozenset(event for (_, event), to in TRANSITIONS.items() if to.person)
 FINAL: frozenset[Phase] = frozenset({"promoted", "rolled_back", "aborted"})
 
 
@@ -61,26 +96,43 @@ def next_phase(phase: Phase, event: Event) -> Phase:
 
 
 def events_from(phase: Phase) -> tuple[Event, ...]:
-    return tuple(event for (source, event) in TRANSITIONS if source == phase)
+    """What a person may ask for."""
+    return tuple(event for (source, event), to in TRANSITIONS.items() if source == phase and to.person)
 
 
 class Weight(msgspec.Struct, frozen=True):
     """The canary's share of new sessions from `effective_at` (store time, s) on; `q1`, `q0` are the shares
-    of canary and stable sessions that are measured."""
+    of canary and stable sessions that are measured, `j1`, `j0` the shares of those that are judged."""
 
     value: float
     effective_at: float
     q1: float = 1.0
     q0: float = 1.0
+    j1: float = 1.0
+    j0: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.value <= 1.0:
             raise InvalidValue(f"a weight is a number from 0 to 1, not {self.value}", param="weight")
 
 
+class Hold(msgspec.Struct, frozen=True):
+    """Why a rollout waits, since when (store time, s), and the same in words."""
+
+    reason: HoldReason
+    since: float
+    detail: str = ""
+
+
 class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     """One candidate against one baseline. `weights` is the whole history, oldest first; `salt` is new for
-    each rollout, so that buckets of different rollouts are independent."""
+    each rollout, so that buckets of different rollouts are independent.
+
+    `policy` is frozen at the start; None: by hand. `stages` are the times at which each planned stage came
+    into force, `watch_since` that of the watch (0: not yet). `rules`: limits of the analysis that differ from
+    their defaults, frozen too. `raises`: how often the controller raised the weight for want of evidence.
+    `paused_at`: since when it is paused (0: it is not), `paused_before`: s of this stage that it was paused
+    before."""
 
     id: str
     prompt: str
@@ -95,6 +147,15 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     ended_at: float = 0.0
     ended_by: str = ""
     end_reason: str = ""
+    policy: Policy | None = None
+    policy_name: str = ""
+    stages: tuple[float, ...] = ()
+    watch_since: float = 0.0
+    hold: Hold | None = None
+    rules: dict[str, float] = {}
+    raises: int = 0
+    paused_at: float = 0.0
+    paused_before: float = 0.0
 
     def __post_init__(self) -> None:
         check_name(self.id, "rollout")
@@ -102,6 +163,31 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InvalidValue("a rollout's candidate must differ from its baseline", param="candidate")
         if not self.weights:
             raise InvalidValue("a rollout needs a weight", param="weight")
+
+    @property
+    def stage(self) -> int:
+        """The index of the planned stage that it has reached; the watch comes after any of them."""
+        return max(len(self.stages) - 1, 0)
+
+    @property
+    def stage_since(self) -> float:
+        """When the present stage, or the watch, came into force."""
+        return self.watch_since or (self.stages[-1] if self.stages else self.weights[0].effective_at)
+
+    def paused_for(self, now: float) -> float:
+        """Seconds of this stage in which a person had it paused."""
+        return self.paused_before + (max(now - self.paused_at, 0.0) if self.paused_at else 0.0)
+
+    @property
+    def in_watch(self) -> bool:
+        return self.watch_since > 0.0
+
+    def drawn_under(self, value: float, q1: float, q0: float, at: float) -> Weight | None:
+        """The entry of the history that a session was drawn under at `at`; None if there is none like it."""
+        for weight in (self.weight_at(at), *reversed(self.weights)):
+            if (weight.value, weight.q1, weight.q0) == (value, q1, q0):
+                return weight
+        return None
 
     def weight_at(self, now: float) -> Weight:
         """The weight in force at `now` (store time); before the first takes effect, zero."""
@@ -139,6 +225,8 @@ class Deployment(msgspec.Struct, frozen=True, omit_defaults=True):
 def state_of(deployment: Deployment, version: int) -> State:
     """What a version is now; versions without a gate record are pending."""
     rollout = deployment.rollout
+    if rollout is not None and rollout.in_watch and version == rollout.candidate:
+        return "promoting"
     if version == deployment.live:
         return "live"
     if rollout is not None and version == rollout.candidate:

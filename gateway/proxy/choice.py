@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.domain.assignment import Arm
-from gateway.domain.pins import Ask, Assignment, Reason
+from gateway.domain.pins import Ask, Assignment, Pin, Reason
 from gateway.domain.rollout import Deployment
 from gateway.errors import (
     GateNotPassed,
@@ -35,8 +35,8 @@ PREVIOUS = "previous_response_id"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`pinning` is there if the session's pin is still being written; `alias` makes the alias of a response's
-    id, where a later request may name it."""
+    """`pinning` is there if the session's pin is still being written, `pin` if it stands and the session is
+    evidence; `alias` makes the alias of a response's id, where a later request may name it."""
 
     version: int
     arm: Arm
@@ -45,6 +45,7 @@ class Choice:
     session: bytes | None = None
     pinning: Pinning | None = None
     alias: Callable[[str], bytes] | None = None
+    pin: Pin | None = None
 
 
 def choose(worker: Worker, exchange: Managed, selection: Selection, request: Request, fields: Fields) -> None:
@@ -81,16 +82,20 @@ def choose(worker: Worker, exchange: Managed, selection: Selection, request: Req
         worker.aliases.look_up(session, lambda known: drawing.resume(session, known))
 
 
-@dataclass(frozen=True, slots=True)
 class Drawing:
     """A request of a prompt whose rollout runs, from its session to its choice. `named`: the answer's id will
     name the session."""
 
-    worker: Worker
-    exchange: Managed
-    prompt: str
-    assistant_turn: bool
-    named: bool
+    __slots__ = ("assistant_turn", "exchange", "named", "prompt", "worker")
+
+    def __init__(
+        self, worker: Worker, exchange: Managed, prompt: str, assistant_turn: bool, named: bool
+    ) -> None:
+        self.worker = worker
+        self.exchange = exchange
+        self.prompt = prompt
+        self.assistant_turn = assistant_turn
+        self.named = named
 
     def draw(self, session: bytes | None) -> None:
         worker = self.worker
@@ -112,8 +117,11 @@ class Drawing:
         alias = self._alias if self.named and ask.session is not None else None
 
         def chosen(drawn: Assignment, pinning: Pinning | None) -> None:
+            pin = drawn.pin if drawn.evidence and pinning is None else None
             self.exchange.chosen(
-                Choice(drawn.version, drawn.arm, drawn.reason, drawn.rollout, ask.session, pinning, alias)
+                Choice(
+                    drawn.version, drawn.arm, drawn.reason, drawn.rollout, ask.session, pinning, alias, pin
+                )
             )
 
         self.worker.pins.assign(self.prompt, ask, chosen)

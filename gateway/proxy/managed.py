@@ -20,6 +20,7 @@ from gateway.errors import (
     VersionNotFound,
 )
 from gateway.proxy.aliases import Aliasing
+from gateway.proxy.answered import Notes, record
 from gateway.proxy.base import Head, Headers, Link, ResponseHead
 from gateway.proxy.choice import Choice, choose
 from gateway.proxy.exchange import Exchange, header
@@ -57,10 +58,12 @@ class Managed(Exchange):
         "held",
         "inflater",
         "left",
+        "notes",
         "own",
         "path",
         "path_prompt",
         "prepared",
+        "recorded",
         "refusal",
         "request",
         "scanner",
@@ -94,6 +97,8 @@ class Managed(Exchange):
         self.fields: Fields | None = None
         self.request: Request | None = None
         self.selection: Selection | None = None
+        self.notes: Notes | None = None
+        self.recorded = False
         self._reserve(head.length or 0)
 
     # --- the body, within the worker's budget
@@ -214,14 +219,14 @@ class Managed(Exchange):
             raise VersionNotFound(f"{selection.prompt} has no version {choice.version}", param="prompt")
         if isinstance(prepared, GatewayError):
             raise prepared
+        if choice.pinning is not None:
+            choice.pinning.start(self._settle)
         self.prepared = prepared
         self.own = prepared.form(self.api).own
         if self.own is None or selection.variables:
             messages = prepared.compiled.render(selection.variables, self.worker.clock)
             self.own = self.api.encode_messages(messages)
         self._send(ask_usage=self._model() not in self.worker.no_usage)
-        if choice.pinning is not None:
-            choice.pinning.start(self._settle)
         if choice.alias is not None and choice.rollout and choice.session is not None:
             self.aliasing = Aliasing(self.worker.aliases, choice.session, choice.alias, self._settle)
 
@@ -263,6 +268,10 @@ class Managed(Exchange):
         self.left = None if self.event_stream else head.length
         if self.aliasing is not None and head.status >= 400:
             self.aliasing.give_up()
+        choice = self.choice
+        if choice is not None:
+            body = not self.event_stream and self.worker.recorder.measures(choice)
+            self.notes = Notes(head.status, body=body)
         if self.event_stream and self.managed:
             self.scanner = self.api.scanner(strip_usage=self.asked_usage)
 
@@ -277,8 +286,12 @@ class Managed(Exchange):
         scanner = self.scanner
         if scanner is not None:
             data = scanner.feed(data)
+            if self.notes is not None:
+                self.notes.events(self.worker.clock(), scanner)
             if not data:
                 return
+        elif self.notes is not None:
+            self.notes.data(data)
         self.tail = data
         if self.aliasing is not None and self.aliasing.wanted:
             self.aliasing.hear(data, self.scanner)
@@ -357,6 +370,7 @@ class Managed(Exchange):
     def _complete(self) -> None:
         self._send_held()
         super().response_end()
+        record(self)
 
     def error_event(self, error: GatewayError) -> bytes:
         return self.api.sse_error(error)
@@ -365,6 +379,11 @@ class Managed(Exchange):
         if self.responded:
             self._send_held()
         super().response_failed(error)
+        record(self, error)
+
+    def fail(self, error: GatewayError) -> None:
+        super().fail(error)
+        record(self, error)
 
     def client_gone(self) -> None:
         if self.waiting:
@@ -372,6 +391,7 @@ class Managed(Exchange):
             self.waiting = False
             self.budgeted = 0
         super().client_gone()
+        record(self, left=True)
 
     def finish(self) -> None:
         self._release()

@@ -15,7 +15,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from gateway.domain.pins import (
     Ask,
@@ -79,9 +79,10 @@ class Pinning:
     """A pin that is being written. Nothing is written before `start`.
 
     `settled`: the answer may end. `assignment` may still change afterwards, from unpinned to what a late
-    write proves: of all that raced for the session, only the one whose pin stands is evidence."""
+    write proves: of all that raced for the session, only the one whose pin stands is evidence. `known`:
+    it no longer will. `after`: what is to be recorded then."""
 
-    __slots__ = ("_board", "_done", "assignment", "drawn", "session", "settled")
+    __slots__ = ("_board", "_done", "after", "assignment", "drawn", "known", "session", "settled")
 
     def __init__(self, board: Writer, session: bytes, drawn: Assignment) -> None:
         self._board = board
@@ -90,6 +91,8 @@ class Pinning:
         self.session = session
         self.assignment = drawn
         self.settled = False
+        self.known = False
+        self.after: Any = None
 
     def start(self, done: Callable[[], None]) -> None:
         """Write; `done` is called once it is known what stands, or that it cannot be known in time."""
@@ -114,6 +117,7 @@ class PinBoard:
 
     def __init__(self, store: Keys, views: Views, rules: PinRules, *, size: int, patience: float) -> None:
         self.counts = PinCounts()
+        self.known: Callable[[Pinning], None] = lambda pinning: None  # called once for each that is written
         self._store = store
         self._views = views
         self._rules = rules
@@ -240,7 +244,7 @@ class PinBoard:
         except GatewayError:
             self.counts.failed_writes += len(batch)
             for pinning in batch:
-                pinning.settle("failed")
+                self._settle(pinning, "failed")
             return
         for pinning, winner in zip(batch, winners, strict=True):
             self._written(pinning, winner, asked_at)
@@ -251,12 +255,17 @@ class PinBoard:
             winner = decode_pin(value)
         except GatewayError:  # bytes that no gateway wrote
             self.counts.failed_writes += 1
-            pinning.settle("failed")
+            self._settle(pinning, "failed")
             return
         if drawn.pin is None or winner.arm != drawn.pin.arm:
             self.counts.lost += 1
         self._learn(pinning.session, drawn.rollout, winner, asked_at)
+        self._settle(pinning, winner)
+
+    def _settle(self, pinning: Pinning, winner: Pin | Literal["failed"]) -> None:
         pinning.settle(winner)
+        pinning.known = True
+        self.known(pinning)
 
     # --- refreshes
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gateway.domain.prompt import Version
-from gateway.domain.rollout import Deployment
+from gateway.domain.rollout import Deployment, Rollout
 from gateway.errors import GatewayError
 from gateway.promptfiles.compiled import CompiledPrompt, compile_prompt
 from gateway.proxy.base import unforeseen
@@ -124,11 +124,13 @@ class Versions:
 
 
 class Snapshots:
-    """`deployments` by prompt; `overrides` win over them (see `proxy.local`)."""
+    """`deployments` by prompt; `overrides` win over them (see `proxy.local`); `measured` are the running
+    rollouts under a policy, by id."""
 
     def __init__(self, store: Documents, versions: Versions, *, clock: Callable[[], float]) -> None:
         self.deployments: dict[str, Deployment] = {}
         self.overrides: Mapping[str, int] = {}
+        self.measured: dict[str, Rollout] = {}
         self.versions = versions
         self.complete = False  # every deployment has been read at least once
         self.on_change: Callable[[], None] = lambda: None
@@ -206,4 +208,9 @@ class Snapshots:
                 await self.versions.fetch(deployment.prompt, number)
             except GatewayError as error:
                 logger.warning("%s/%d is loaded at first use: %s", deployment.prompt, number, error.message)
+        before = self.deployments.get(deployment.prompt)
+        if before is not None and before.rollout is not None:
+            self.measured.pop(before.rollout.id, None)
+        if rollout is not None and rollout.policy is not None:
+            self.measured[rollout.id] = rollout
         self.deployments[deployment.prompt] = deployment

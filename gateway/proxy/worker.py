@@ -26,11 +26,13 @@ from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.named import Named, names_model
 from gateway.proxy.pins import PinBoard
+from gateway.proxy.recorder import Recorder
 from gateway.proxy.router import Router
 from gateway.proxy.snapshots import Snapshots, Versions
 from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
+from gateway.telemetry.histograms import Histograms
 from gateway.wire.routes import ROUTES, error_shape
 from gateway.wire.selection import split_path
 
@@ -73,6 +75,14 @@ class Worker:
             store, ttl=settings.sessions.pin_ttl, patience=settings.sessions.lookup_timeout
         )
         self.sources = {path: api.session_sources(settings.sessions.sources) for path, api in ROUTES.items()}
+        self.histograms = Histograms()
+        self.recorder = Recorder(
+            store,
+            writer=f"{slot}-{os.urandom(6).hex()}",
+            running=lambda: self.snapshots.measured,
+            now=self.store_now,
+        )
+        self.pins.known = self.recorder.pinned
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
         self.sessionless: dict[str, int] = {}  # requests that were assigned one by one, by cause
         self.upstream = Router(settings, clock=self.clock, random=random)
@@ -162,7 +172,8 @@ class Worker:
         await self._first_view()
         self._server = await loop.create_server(self.edge.protocol_factory, sock=sock)
         self._tasks += [
-            loop.create_task(work) for work in (self.snapshots.run(), self.pins.run(), self._sweep())
+            loop.create_task(work)
+            for work in (self.snapshots.run(), self.pins.run(), self.recorder.run(), self._sweep())
         ]
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -291,6 +302,7 @@ class Worker:
         await self.upstream.close()
         await self.pins.close()
         await self.aliases.close()
+        await self.recorder.close()
         await self.store.close()
 
 

@@ -11,6 +11,10 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     audit/{sequence}                           the hash chain; its order is a compare-and-set on `audit-head`
     pin/{rollout}/{session}                    a session's arm (a key with a time to live)
     alias/{response}                           the session that a response belongs to (in the same way)
+    evidence/{rollout}                         batches of records (a log)
+    decisions/{rollout}                        what was decided on them (a log)
+    checkpoint/{rollout}                       the fold's state and its place in the log
+    verdict/{prompt}/{rollout}                 the newest verdict, for people
 """
 
 DEPLOYMENTS = "deployment/"
@@ -22,6 +26,7 @@ AUDIT = "audit/"
 AUDIT_HEAD = "audit-head"
 PINS = "pin/"
 ALIASES = "alias/"
+CONTROLLER = "controller"  # the lease
 
 
 def deployment(prompt: str) -> str:
@@ -71,3 +76,24 @@ def pin(rollout: str, session: str) -> str:
 def alias(response: str) -> str:
     """`response` is the keyed hash of a response's id."""
     return f"{ALIASES}{response}"
+
+
+def evidence(rollout: str) -> str:
+    return f"evidence/{rollout}"
+
+
+def decisions(rollout: str) -> str:
+    return f"decisions/{rollout}"
+
+
+def checkpoint(rollout: str) -> str:
+    return f"checkpoint/{rollout}"
+
+
+def verdict(prompt: str, rollout: str) -> str:
+    return f"{verdicts(prompt)}{rollout}"
+
+
+def verdicts(prompt: str) -> str:
+    """The prefix of what was found in a prompt's rollouts."""
+    return f"verdict/{prompt}/"

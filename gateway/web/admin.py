@@ -10,9 +10,10 @@ from aiohttp import web
 from gateway.control.operations import Operations, StoreOperations
 from gateway.control.rollouts import Start
 from gateway.control.views import DeploymentView
+from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.prompt import Gate
-from gateway.domain.rollout import TRANSITIONS, Event
-from gateway.storage.base import Documents
+from gateway.domain.rollout import PERSONS, TRANSITIONS, Event
+from gateway.storage.base import Store
 from gateway.web import requests
 from gateway.web.answers import Handler, answer, problems
 from gateway.web.guard import guard
@@ -21,13 +22,19 @@ MAX_BODY = 2 * 1024 * 1024  # bytes: a prompt file of the largest size, escaped 
 OPERATIONS = web.AppKey("operations", Operations)
 Readiness = Callable[[], Awaitable[Mapping[str, Any]]]
 
-PATHS: dict[str, Event] = {event.removeprefix("set_"): event for _, event in TRANSITIONS}
+PATHS: dict[str, Event] = {event.removeprefix("set_"): event for _, event in TRANSITIONS if event in PERSONS}
 
 
-def build_admin(store: Documents, readiness: Readiness) -> web.Application:
-    """The admin API on `store`; `readiness` answers /readyz, whose status is 200 if its "ready" is true."""
+def build_admin(
+    store: Store,
+    readiness: Readiness,
+    policies: Mapping[str, Policy] = POLICIES,
+    rules: Mapping[str, float] | None = None,
+) -> web.Application:
+    """The admin API on `store`; rollouts start under one of `policies`; `readiness` answers /readyz, whose
+    status is 200 if its "ready" is true."""
     app = web.Application(middlewares=[problems, guard], client_max_size=MAX_BODY)
-    app[OPERATIONS] = StoreOperations(store)
+    app[OPERATIONS] = StoreOperations(store, policies, rules)
     prompt, version = "/v1/prompts/{prompt}", "/v1/prompts/{prompt}/versions"
     app.add_routes(
         [
@@ -45,6 +52,7 @@ def build_admin(store: Documents, readiness: Readiness) -> web.Application:
             web.get(prompt + "/rollout", show_rollout),
             *(web.post(f"{prompt}/rollout/{path}", change_rollout(event)) for path, event in PATHS.items()),
             web.post(prompt + "/deploy", deploy),
+            web.get("/v1/rollouts/{rollout}/replay", replay),
             web.get("/v1/audit", list_audit),
             web.get("/v1/audit/verify", verify_audit),
         ]
@@ -122,7 +130,7 @@ async def start_rollout(request: web.Request) -> web.Response:
     body = await requests.read_body(request, requests.StartBody)
     view = await request.app[OPERATIONS].start(
         request.match_info["prompt"],
-        Start(body.version, body.weight, body.override_inputs),
+        Start(body.version, body.weight, body.override_inputs, body.policy),
         requests.by(request, body.reason),
         expected=requests.expected(request),
     )
@@ -157,6 +165,10 @@ async def deploy(request: web.Request) -> web.Response:
         expected=requests.expected(request),
     )
     return _deployment(view)
+
+
+async def replay(request: web.Request) -> web.Response:
+    return answer(await request.app[OPERATIONS].replay(request.match_info["rollout"]))
 
 
 async def list_audit(request: web.Request) -> web.Response:

@@ -34,7 +34,8 @@ class GateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
-    weight: float
+    weight: float | None = None
+    policy: str | None = None
     reason: str = ""
     override_inputs: bool = False
 

@@ -156,7 +156,7 @@ def test_a_weight_goes_with_its_event_only() -> None:
 
 def test_a_paused_rollout_names_what_is_possible() -> None:
     paused = plan.change(started(deployed()), "pause", now=1.0, by=ANN).deployment
-    with pytest.raises(TransitionRefused, match="possible is resume, set_weight, promote, roll_back, abort"):
+    with pytest.raises(TransitionRefused, match="possible is resume, set_weight, promote, finish, roll_back"):
         plan.change(paused, "pause", now=2.0, by=ANN)
 
 

@@ -19,7 +19,16 @@ from gateway.domain.observation import (
 shares = st.floats(0.0, 1.0)
 seconds = st.floats(0.0, 1e10)
 units = st.builds(
-    Drawn, st.binary(max_size=16), st.booleans(), shares, shares, shares, seconds, st.booleans()
+    Drawn,
+    st.binary(max_size=16),
+    st.booleans(),
+    shares,
+    shares,
+    shares,
+    seconds,
+    st.booleans(),
+    shares,
+    shares,
 )
 records: st.SearchStrategy[Evidence] = st.one_of(
     st.builds(Assigned, units),

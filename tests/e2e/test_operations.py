@@ -131,7 +131,7 @@ async def test_a_second_signal_cuts_the_drain_short(folder: Path) -> None:
 async def test_the_supervisors_death_ends_everything(folder: Path) -> None:
     with running(make_gateway(folder)) as gateway:
         pids = family(gateway)
-        assert len(pids) == 4
+        assert len(pids) == 5
         send(gateway, signal.SIGKILL)
         await until(lambda: not alive(pids), 3.0)
         assert "Traceback" not in gateway.log()
@@ -368,7 +368,7 @@ async def test_workers_and_control_on_their_own(folder: Path) -> None:
     workers = make_gateway(folder / "workers", store=store, simulator=control.simulator)
     control.role, workers.role = "control", "worker"
     with running(control):
-        assert set(control.ready()["children"]) == {"simulator"}
+        assert set(control.ready()["children"]) == {"controller", "simulator"}
         with running(workers):
             assert set(workers.ready()["children"]) == {"worker-0", "worker-1"}
             assert workers.call("/healthz") == {"status": "ok"}

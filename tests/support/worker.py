@@ -138,10 +138,21 @@ class WorkerStage:
         await self.worker.snapshots.poll()
         return number
 
-    async def roll_out(self, name: str = "greeter", edition: str = "second", *, weight: float = 0.5) -> int:
+    async def roll_out(
+        self,
+        name: str = "greeter",
+        edition: str = "second",
+        *,
+        weight: float = 0.5,
+        policy: str | None = None,
+    ) -> int:
         """A rollout whose weight counts already."""
         number = await self.push(name, edition)
-        await self.rollouts.start(name, Start(number, weight), BY)
+        if policy is None:
+            await self.rollouts.start(name, Start(number, weight), BY)
+        else:
+            await self.rollouts.start(name, Start(number, policy=policy), BY)
+            await self.rollouts.change(name, "set_weight", BY, weight=weight)
         await self.worker.snapshots.poll()
         self.worker.snapshots._offset += 2.0
         return number

@@ -1,37 +1,15 @@
-"""Typed settings of config/*.yaml: every field is declared, documented and limited here, once.
-
-`load_settings` is pure: the caller reads the file and passes the environment. `${env:NAME}` is allowed in
-string values and nowhere else. An error names the file, the field, the value and what is allowed.
-"""
+"""All sections and the whole."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from gateway.errors import ConfigError
-
-ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
-NamePattern = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Bytes = Annotated[int, Field(ge=1024)]
-Amount = Annotated[float, Field(ge=0)]
-HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
-HeaderValue = Annotated[str, Field(pattern=r"^[!-~]([ -~]*[!-~])?$")]
-OWN_HEADERS = frozenset(
-    ("host", "content-length", "content-encoding", "transfer-encoding", "connection", "expect", "upgrade")
-)
-
-KIB, MIB = 1024, 1024 * 1024
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from gateway.domain.policy import Policy, read_policies
+from gateway.errors import InvalidValue
+from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
+from gateway.settings.providers import Breaker, Price, Upstream
 
 
 class Listen(Section):
@@ -64,108 +42,6 @@ class RedisSettings(Section):
     """Common part of all keys; one prefix is one fleet."""
     accept_data_loss: bool = False
     """Start although the server does not keep what it acknowledges (appendonly, noeviction)."""
-
-
-class Upstream(Section):
-    name: NamePattern = "default"
-    """Name of the provider in logs and metrics."""
-    base_url: str
-    """Where requests go, for example https://api.openai.com/v1: stands for the /v1 of our own routes."""
-    api_key: str | None = Field(default=None, repr=False)
-    """The gateway's own key, sent instead of the client's; without it the client's passes through."""
-    key_header: HeaderName = "authorization"
-    """Header that carries the key, for example api-key (Azure) or x-api-key; in authorization it is a bearer
-    token."""
-    priority: Annotated[int, Field(ge=0, le=100)] = 0
-    """Lower ones are used first; higher ones when those are down, resting or full."""
-    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    """Share of the requests among upstreams of one priority."""
-    models: tuple[str, ...] = ()
-    """Models it serves, * for any characters; empty: all, also requests that name none."""
-    routes: tuple[str, ...] = ()
-    """Routes it serves, without /v1, * for any characters, for example /chat/*; empty: all."""
-    paths: dict[str, str] = {}
-    """Route (without /v1, * for the rest) → path after base_url, first that fits; {model} stands for the
-    request's model and * for the rest."""
-    query: dict[str, str] = {}
-    """Query parameters set on every request, for example api-version."""
-    headers: dict[HeaderName, HeaderValue] = Field(default={}, repr=False)
-    """Headers set on every request."""
-    max_concurrent: Annotated[int, Field(ge=1)] | None = None
-    """Requests of one worker to it at a time, instead of limits.upstream_connections; as many again may wait
-    for timeouts.queue, then 503 with retry-after."""
-    ca_file: str | None = None
-    """PEM file of the authorities that sign the provider's certificate; default: the system's."""
-    verify_tls: bool = True
-    """Check the provider's certificate; switch off for tests only."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_url(cls, value: str) -> str:
-        if not re.match(r"https?://[^/\s?#@]+(/[^\s?#]*)?$", value):
-            raise ValueError("must be http://host[:port][/path] or https://… without query or credentials")
-        return value.rstrip("/")
-
-    @field_validator("headers")
-    @classmethod
-    def _headers_are_free(cls, value: dict[str, str]) -> dict[str, str]:
-        taken = sorted(OWN_HEADERS & {name.lower() for name in value})
-        if taken:
-            raise ValueError(f"{', '.join(taken)} cannot be set: the gateway writes it")
-        return value
-
-    @field_validator("paths")
-    @classmethod
-    def _paths_are_paths(cls, value: dict[str, str]) -> dict[str, str]:
-        for route, path in value.items():
-            if not re.match(r"/[^\s?#*]*\*?$", route):
-                raise ValueError(f"route {route!r} must start with / and may end with *")
-            if not re.match(r"/[^\s?#]*$", path) or path.count("*") > route.count("*"):
-                raise ValueError(f"path {path!r} must start with /; its * stands for that of the route")
-            if set(re.findall(r"\{(.*?)\}", path)) - {"model"}:
-                raise ValueError(f"path {path!r}: only {{model}} is known in braces")
-        return value
-
-
-class Breaker(Section):
-    """When an upstream is left alone, by each worker for itself. Counts only where there is another one."""
-
-    window: Seconds = 10.0
-    """Failures are counted over the last so many s."""
-    calls: Annotated[int, Field(ge=1)] = 10
-    """Fewer calls in the window open nothing by their share of failures."""
-    failures: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share of failed or slow calls in the window that opens."""
-    consecutive: Annotated[int, Field(ge=1)] = 5
-    """So many failures in a row open at once."""
-    slow_after: Seconds | None = None
-    """A call without a first byte after so many s counts as failed; nothing: only timeouts do, because an
-    answer that is not streamed takes as long as the model thinks."""
-    pause: Seconds = 2.0
-    """An open breaker looks again after so many s, twice as many after each look in vain."""
-    pause_most: Seconds = 30.0
-    """The longest of these pauses, s."""
-    probes: Annotated[int, Field(ge=1)] = 2
-    """Calls that must succeed, one a second, before an upstream that answers again gets its share."""
-    retry_after_most: Seconds = 300.0
-    """A provider's retry-after counts up to so many s."""
-
-
-class Price(Section):
-    """USD for a million tokens."""
-
-    input: Amount
-    """Tokens of the request."""
-    output: Amount
-    """Tokens of the answer, reasoning among them."""
-    cache_read: Amount | None = None
-    """Request tokens that the provider had cached; default: as input."""
-    cache_write: Amount | None = None
-    """Request tokens that the provider put into its cache; default: as input."""
-    audio_in: Amount | None = None
-    """Audio tokens of the request; default: as input."""
-    audio_out: Amount | None = None
-    """Audio tokens of the answer; default: as output."""
 
 
 class SimulatorSettings(Section):
@@ -293,6 +169,57 @@ class Timeouts(Section):
     """After SIGTERM, streams in flight may finish for this long."""
 
 
+class EvidenceSettings(Section):
+    """Limits of evidence and decisions; a rollout keeps those that it was started with. Times in seconds."""
+
+    measured_per_second: Annotated[float, Field(gt=0)] = 500.0
+    """Sessions of a prompt that are measured per second; above it a share of them is."""
+    watermark: Seconds = 60.0
+    """A session is folded this long after its pin, in order of pin."""
+    early_events: Annotated[int, Field(ge=0)] = 20
+    """Sessions per second whose errors and flags are folded then; those of more wait until they are final."""
+    judge_limit: Seconds = 300.0
+    """The same for scores; later ones are lost."""
+    event_window: Seconds = 600.0
+    """Errors and flags count in a session's requests that start so long after its pin …"""
+    event_requests: Annotated[int, Field(ge=1)] = 5
+    """… and in at most so many of them."""
+    upstream_limit: Seconds = 120.0
+    """How long such a request may take; a session without an event is final after both."""
+    latency_warmup: Annotated[float, Field(ge=0)] = 300.0
+    """No latency is compared so soon after a start or a step: provider caches are cold for a new prompt."""
+    freeze_after: Annotated[int, Field(ge=1)] = 500
+    """Stable sessions that thresholds are taken from."""
+    max_open: Annotated[int, Field(ge=1)] = 400_000
+    """Sessions of one rollout held at once by the controller."""
+    hard_stop: Annotated[int, Field(ge=1)] = 20
+    """Roll back when so many first requests of the canary failed, all of them, and stable's did not."""
+    incident_window: Seconds = 60.0
+    """Seconds of stable's provider errors that an incident is seen in …"""
+    incident_requests: Annotated[int, Field(ge=1)] = 20
+    """… extended back until it holds so many requests …"""
+    incident_longest: Seconds = 600.0
+    """… but not further than this."""
+    incident_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of errors that is an incident …"""
+    incident_times: Annotated[float, Field(ge=1)] = 5.0
+    """… if it is also so many times the usual share."""
+    completeness: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Least share of judged sessions with a score, in each arm."""
+    score_age: Seconds = 900.0
+    """The newest scored session may be so much older than the newest that should have a score."""
+    raise_after: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the maximum bake after which a weight is raised for want of evidence."""
+    max_raises: Annotated[int, Field(ge=0)] = 3
+    """How often."""
+    extension: Annotated[float, Field(ge=0)] = 0.5
+    """Share of the maximum bake that is added before a rollout without evidence holds."""
+
+    def changes(self) -> dict[str, float]:
+        """The limits of the analysis that differ from their defaults."""
+        return self.model_dump(exclude_defaults=True, exclude={"measured_per_second"})
+
+
 class Settings(Section):
     workers: Annotated[int, Field(ge=1, le=256)] = 2
     """Data plane processes; one for each core."""
@@ -311,6 +238,10 @@ class Settings(Section):
     sessions: Sessions = Sessions()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+    evidence: EvidenceSettings = EvidenceSettings()
+    policies: dict[NamePattern, dict[str, Any]] = {}
+    """Policies of your own by name: the fields that differ from the one that `extends` names (careful,
+    standard, fast, or one above it)."""
     data_directory: str = "data"
     """Local files: the signing key, the last snapshot, overrides."""
     signing_keys: tuple[Annotated[str, Field(min_length=32)], ...] = Field(
@@ -337,6 +268,15 @@ class Settings(Section):
             raise ValueError(f"upstreams: the name {twice[0]!r} is there twice; give each its own")
         return self
 
+    @field_validator("policies")
+    @classmethod
+    def _policies_hold(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        try:
+            read_policies(value)
+        except InvalidValue as error:
+            raise ValueError(error.message) from error
+        return value
+
     @model_validator(mode="after")
     def _fleet_has_a_key(self) -> Settings:
         if isinstance(self.store, RedisSettings) and not self.signing_keys:
@@ -344,43 +284,6 @@ class Settings(Section):
         return self
 
 
-def load_settings(text: str, *, source: str, environment: Mapping[str, str]) -> Settings:
-    """Parse and validate YAML; `source` is the file's name for messages. Raises `ConfigError`."""
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{source}: expected a mapping of settings, got {type(raw).__name__}")
-    values = _substitute(raw, source, "", environment)
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(source, slip) for slip in error.errors())) from error
-
-
-def _substitute(value: Any, source: str, field: str, environment: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {k: _substitute(v, source, f"{field}.{k}".lstrip("."), environment) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_substitute(v, source, f"{field}[{i}]", environment) for i, v in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def lookup(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in environment:
-            raise ConfigError(f"{source}: {field}: environment variable {name} is not set")
-        return environment[name]
-
-    return ENVIRONMENT.sub(lookup, value)
-
-
-def _explain(source: str, slip: Any) -> str:
-    field = ".".join(str(part) for part in slip["loc"]) or "(top level)"
-    if slip["type"] == "extra_forbidden":
-        return f"{source}: {field}: unknown field; see docs/configuration.md for what there is"
-    given = (
-        "" if slip["type"] == "missing" or isinstance(slip["input"], dict) else f" (got {slip['input']!r})"
-    )
-    return f"{source}: {field}: {slip['msg']}{given}"
+def policies_of(settings: Settings) -> dict[str, Policy]:
+    """The built-in policies and the configuration's own, by name."""
+    return read_policies(settings.policies)

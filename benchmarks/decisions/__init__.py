@@ -1,0 +1,1 @@
+"""Decision quality: simulated sessions through the real sampling, fold and decide, beside other rules."""

@@ -1,0 +1,156 @@
+"""One simulated rollout: sessions → batches → the fold → decide → what the controller does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+import msgspec
+
+from benchmarks.decisions.scenario import Scenario
+from benchmarks.decisions.sessions import Counts, Setting, World, known_thresholds
+from gateway.analysis.decide import decide
+from gateway.analysis.evidence import Evidence
+from gateway.analysis.rules import Rules
+from gateway.analysis.sampling import rates
+from gateway.analysis.verdict import Position, Verdict
+from gateway.domain.observation import Batch
+from gateway.domain.observation import Evidence as Record
+from gateway.domain.policy import Policy, read_policy
+
+CAP = 500.0  # measured sessions/s
+LOOK_EVERY = 10.0  # s between verdicts while there is no alarm: harm is looked at with every batch
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`outcome`: rolled_back, promoted (the watch began), undecided. `seconds`: until then."""
+
+    scenario: str
+    seed: int
+    outcome: str
+    rule: str
+    seconds: float
+    canary_sessions: int
+    canary_requests: int
+    judge_calls: int
+    holds: tuple[str, ...]
+
+
+def simulate(
+    scenario: Scenario,
+    seed: int,
+    *,
+    policy: Policy | None = None,
+    rules: Rules | None = None,
+    through_watch: bool = False,
+    observers: tuple[Observer, ...] = (),
+) -> Run:
+    """Deterministic in (scenario, seed, policy, rules)."""
+    policy = policy or read_policy(scenario.policy)
+    if scenario.judge_all:
+        policy = msgspec.structs.replace(policy, judged_first=1e9, judged_later=1e9)
+    rollout = _Rollout(scenario, policy, seed, rules, through_watch)
+    for second, records in rollout.world.seconds(scenario.hours * 3600.0):
+        for observer in observers:
+            observer.see(second, records, rollout.world.counts)
+        if rollout.look(second, Batch("w", int(second), second, tuple(records))):
+            break
+    return rollout.result(seed)
+
+
+class Observer:
+    """Another rule that sees the same records; it decides nothing."""
+
+    def see(self, second: float, records: Sequence[Record], counts: Counts) -> None:
+        raise NotImplementedError
+
+
+class _Rollout:
+    def __init__(
+        self, scenario: Scenario, policy: Policy, seed: int, rules: Rules | None, through_watch: bool
+    ) -> None:
+        self.scenario, self.policy, self.through_watch = scenario, policy, through_watch
+        per_second = scenario.per_hour / 3600.0
+        weight = policy.stages[0].weight(scenario.per_hour)
+        first = rates(policy, weight, per_second, CAP, first_stage=True)
+        self.world = World(scenario, Random(f"{scenario.name} {seed}"), Setting(weight, first, 0.0))
+        thresholds = known_thresholds(scenario, policy) if scenario.stable_known else None
+        self.evidence = Evidence.start(policy, 0.0, thresholds, rules)
+        self.position = Position("progressing", 0, 0.0, 0.0, weight, first.q1, first.q0)
+        self.verdict: Verdict | None = None
+        self.outcome = "undecided"
+        self.second = 0.0
+        self.holds: dict[str, None] = {}
+        self._next = LOOK_EVERY
+
+    def look(self, second: float, batch: Batch) -> bool:
+        """True once it has ended."""
+        self.second = second
+        self.evidence.fold(batch)
+        if not self.evidence.alarm and second < self._next:
+            return False
+        self._next = second + LOOK_EVERY
+        verdict = self.verdict = decide(self.policy, self.position, self.evidence, second)
+        if verdict.action == "roll_back":
+            self.outcome = "rolled_back"
+        elif verdict.action == "promote":
+            self.outcome = "promoted"
+            if self.through_watch:
+                self._step(second, 1.0 - self.policy.holdback.share, in_watch=True)
+                return False
+        elif verdict.action == "advance":
+            if self.position.in_watch:
+                return True
+            stage = self.position.stage + 1
+            self._step(second, self.policy.stages[stage].weight(self.scenario.per_hour), stage=stage)
+            return False
+        elif verdict.action == "raise_weight" and verdict.weight is not None:
+            self._publish(second, verdict.weight)
+            self.position = msgspec.structs.replace(self.position, raises=self.position.raises + 1)
+            return False
+        elif verdict.action == "hold" and verdict.hold is not None:
+            self.holds[verdict.hold] = None
+        return self.outcome != "undecided" and not (self.through_watch and self.outcome == "promoted")
+
+    def _step(
+        self, second: float, weight: float, *, stage: int | None = None, in_watch: bool = False
+    ) -> None:
+        at = second + 1.0
+        self.evidence.step(at)
+        self.position = msgspec.structs.replace(
+            self.position,
+            stage=self.position.stage if stage is None else stage,
+            stage_since=at,
+            in_watch=in_watch,
+            raises=0,
+        )
+        self._publish(at, weight)
+        self.world.setting.stepped_at = at
+
+    def _publish(self, second: float, weight: float) -> None:
+        """From the next second on; the second until a raise takes effect is not simulated."""
+        new = rates(
+            self.policy,
+            weight,
+            self.scenario.per_hour / 3600.0,
+            CAP,
+            first_stage=self.position.stage == 0,
+        )
+        self.world.setting.weight, self.world.setting.rates = weight, new
+        self.position = msgspec.structs.replace(self.position, weight=weight, q1=new.q1, q0=new.q0)
+
+    def result(self, seed: int) -> Run:
+        counts = self.world.counts
+        return Run(
+            self.scenario.name,
+            seed,
+            self.outcome,
+            self.verdict.rule if self.verdict else "",
+            self.second,
+            counts.canary_sessions,
+            counts.canary_requests,
+            counts.judge_calls,
+            tuple(self.holds),
+        )

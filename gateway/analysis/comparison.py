@@ -1,0 +1,92 @@
+"""One metric's comparison of the arms: harm, gate and what is displayed, fed together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway.analysis.metrics import Metric, expected, harm_margin, threshold, tolerance
+from gateway.analysis.thresholds import Frozen
+from gateway.domain.policy import Policy
+from gateway.errors import InvalidValue
+from gateway.stats.eprocess import Harm, NonInferiority
+from gateway.stats.intervals import Effect
+from gateway.stats.power import binary_variance
+from gateway.stats.prediction import RunningMean
+
+SMALLEST_TOLERANCE = 0.005  # for the scale of a display where a policy allows nothing
+SCORE_VARIANCE, SCORE_BADNESS = 0.0625, 0.2  # of judge scores, where nothing is known
+
+
+class Comparison(msgspec.Struct):
+    """`limit`: frozen threshold or cap, 0 where none is needed. `tolerance` δ and the harm test's margin in
+    badness. `passed_at`: when its gate first had enough evidence, on the fold's clock."""
+
+    name: str
+    limit: float
+    tolerance: float
+    harm: Harm
+    mean: RunningMean
+    effect: Effect
+    gate: NonInferiority | None = None
+    passed_at: float | None = None
+
+    @classmethod
+    def of(
+        cls, metric: Metric, policy: Policy, frozen: Frozen | None, *, later: int, start: float | None = None
+    ) -> Comparison:
+        """`later`: staggered starts planned. `start`: stable's mean badness where it is known."""
+        allowed = tolerance(metric, policy, frozen)
+        margin = harm_margin(metric, policy, frozen)
+        if metric.kind == "event" and margin > 0.0:
+            raise InvalidValue(
+                f"the harm margin of {metric.family} must be 0: only its events enter the test",
+                param="harm_margin",
+            )
+        before = start if start is not None else expected(metric, frozen)
+        if metric.kind == "score":
+            before, variance = (start if start is not None else SCORE_BADNESS), SCORE_VARIANCE
+        elif metric.kind == "amount":
+            variance = max(before * (1.0 - before) / 4.0, 1e-4)
+        else:
+            variance = max(binary_variance(min(before, 0.9), min(allowed, 0.1)), 1e-4)
+        return cls(
+            metric.name,
+            threshold(metric, frozen) if frozen is not None else 0.0,
+            allowed,
+            Harm.of(margin, later=later),
+            RunningMean(before),
+            Effect.of(variance, max(allowed, SMALLEST_TOLERANCE)),
+            NonInferiority.of(allowed) if metric.gate and metric.name in policy.gates else None,
+        )
+
+    def fold(self, canary: bool, badness: float, share: float) -> None:
+        """One unit enters every test, with the prediction from the units before it."""
+        predicted = self.mean.get()
+        self.harm.update(canary, badness, share, predicted)
+        if self.gate is not None:
+            self.gate.update(canary, badness, share, predicted)
+        self.effect.update(canary, badness, share, predicted)
+        self.mean.update(badness)
+
+    def event(self, canary: bool, share: float) -> None:
+        """An event enters the harm test, m = 0; sessions without one never do, for they bring nothing."""
+        self.harm.update(canary, 1.0, share, 0.0)
+
+    def settle(self, canary: bool, badness: float, share: float) -> None:
+        """A session that is final enters the gate and the display of a metric of events."""
+        predicted = self.mean.get()
+        if self.gate is not None:
+            self.gate.update(canary, badness, share, predicted)
+        self.effect.update(canary, badness, share, predicted)
+        self.mean.update(badness)
+
+    def may_reach(self, bar: float) -> bool:
+        """False if harm's log E is surely below `bar`: a mean is at most its greatest term."""
+        wealth = self.harm.wealth
+        return max(wealth.sums) >= bar or any(_gain(wealth.sums, mark) >= bar for mark in wealth.marks)
+
+
+def _gain(now: Sequence[float], then: Sequence[float]) -> float:
+    return max([after - before for after, before in zip(now, then, strict=True)])

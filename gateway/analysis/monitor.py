@@ -1,0 +1,134 @@
+"""What is watched beside the metrics: the provider, a candidate that fails at once, and missing scores.
+
+These are rules of operation, not tests: an incident holds, and its end releases.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.analysis.rules import Rules
+
+PRIOR = 500  # requests that the provider's error rate before the rollout counts for
+FEW_FAILURES = 2  # one failed request is no incident
+STABLE_FAILED = 0.1  # of stable's requests: up to here they did not fail
+
+
+class Incident(msgspec.Struct):
+    """The provider fails: stable's provider errors in the last minute, or, where that holds fewer than 20
+    stable requests, as far back as it takes, at most ten minutes.
+
+    Active while the rate is above max(10 %, 5 × baseline). Attributes: `seconds`, (second, requests, failed)
+    of the fold's clock, oldest first; `requests`, `failed`: outside of incidents, the baseline;
+    `before`: the rate before the rollout.
+    """
+
+    before: float = 0.0
+    seconds: list[tuple[int, int, int]] = []
+    requests: int = 0
+    failed: int = 0
+    active: bool = False
+
+    def add(self, clock: float, failed: bool) -> None:
+        second = int(clock)
+        if self.seconds and self.seconds[-1][0] == second:
+            _, requests, failures = self.seconds[-1]
+            self.seconds[-1] = (second, requests + 1, failures + failed)
+        else:
+            self.seconds.append((second, 1, int(failed)))
+        if not self.active:
+            self.requests += 1
+            self.failed += failed
+
+    def update(self, clock: float, rules: Rules) -> bool:
+        """Whether an incident is on at `clock`."""
+        self._forget(clock - rules.incident_longest)
+        requests, failures = self.recent(clock, rules)
+        bar = max(rules.incident_rate, rules.incident_times * self.baseline)
+        self.active = failures >= FEW_FAILURES and failures > bar * requests
+        return self.active
+
+    def recent(self, clock: float, rules: Rules) -> tuple[int, int]:
+        """Stable requests and those that failed, in the window."""
+        requests = failures = 0
+        since = clock - rules.incident_window
+        for second, count, failed in reversed(self.seconds):
+            if second < since and requests >= rules.incident_requests:
+                break
+            requests += count
+            failures += failed
+        return requests, failures
+
+    @property
+    def baseline(self) -> float:
+        return (PRIOR * self.before + self.failed) / (PRIOR + self.requests)
+
+    def _forget(self, since: float) -> None:
+        old = 0
+        while old < len(self.seconds) and self.seconds[old][0] < since:
+            old += 1
+        if old:
+            del self.seconds[:old]
+
+
+class HardStop(msgspec.Struct):
+    """All of the canary's first requests failed while stable's did not. Counts are of requests."""
+
+    canary: int = 0
+    succeeded: bool = False
+    stable: int = 0
+    stable_failed: int = 0
+    at: float | None = None
+
+    def add(self, canary: bool, failed: bool, clock: float, rules: Rules) -> None:
+        if not canary:
+            self.stable += 1
+            self.stable_failed += failed
+        elif not self.succeeded:
+            self.canary += 1
+            self.succeeded = not failed
+        if (
+            self.at is None
+            and not self.succeeded
+            and self.canary >= rules.hard_stop
+            and self.stable >= rules.hard_stop
+            and self.stable_failed <= STABLE_FAILED * self.stable
+        ):
+            self.at = clock
+
+
+class Completeness(msgspec.Struct):
+    """Scores that came, of those that should have. Pairs are (stable, canary); pins in store time."""
+
+    sampled: list[int] = msgspec.field(default_factory=lambda: [0, 0])
+    scored: list[int] = msgspec.field(default_factory=lambda: [0, 0])
+    newest_sampled: float = 0.0
+    newest_scored: float = 0.0
+
+    def add(self, canary: bool, pinned_at: float, scored: bool) -> None:
+        self.sampled[canary] += 1
+        self.newest_sampled = max(self.newest_sampled, pinned_at)
+        if scored:
+            self.scored[canary] += 1
+            self.newest_scored = max(self.newest_scored, pinned_at)
+
+    def missing(self, tolerance: float, rules: Rules) -> str:
+        """What is wrong, in words; empty if nothing is. Scores that are missing in one arm more than in the
+        other could hide any difference; half the judge's tolerance is what may be hidden."""
+        if not min(self.sampled):
+            return ""
+        stable, canary = [got / of for got, of in zip(self.scored, self.sampled, strict=True)]
+        if min(stable, canary) < rules.completeness:
+            return (
+                f"scores came for {stable:.1%} of stable's and {canary:.1%} of the canary's judged sessions; "
+                f"needed are {rules.completeness:.0%}"
+            )
+        if abs(stable - canary) >= tolerance / 2.0:
+            return (
+                f"scores came for {stable:.1%} of stable's and {canary:.1%} of the canary's judged sessions; "
+                f"the arms may differ by {tolerance / 2.0:.1%}"
+            )
+        age = self.newest_sampled - self.newest_scored
+        if age > rules.score_age:
+            return f"the newest scored session is {age:.0f} s older than the newest judged one"
+        return ""

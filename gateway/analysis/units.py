@@ -1,0 +1,109 @@
+"""One open session, and the memory of those that are closed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+from mmh3 import mmh3_x64_128_utupledigest
+
+from gateway.domain.observation import Drawn
+from gateway.errors import InvalidValue
+from gateway.stats.eprocess import measured_share
+
+SAFETY, ERROR = 1, 2  # bits of `events`
+SMALLEST, LARGEST = 4096, 2**20  # bytes of a filter: for 2,700 and 700,000 sessions
+BITS_EACH, PROBES = 12, 6
+
+
+class Unit(msgspec.Struct, array_like=True, gc=False):
+    """A measured session until nothing can be added to it. `share`, `judged_share`: π among measured and
+    among judged sessions. `requests`: counted so far. `ended`: its first request has; `answered`: with an
+    answer. `events`: bits seen. `folded`: its watermark has passed; `missed`: before its first request
+    had ended. `early`: an event of it enters harm before it is final."""
+
+    session: bytes
+    canary: bool
+    share: float
+    judged_share: float
+    pinned_at: float
+    judged: bool
+    requests: int = 0
+    ended: bool = False
+    answered: bool = False
+    events: int = 0
+    folded: bool = False
+    missed: bool = False
+    early: bool = False
+    total: float | None = None
+    first_token: float | None = None
+    tokens: float | None = None
+    cost: float | None = None
+    score: float | None = None
+
+
+def open_unit(drawn: Drawn) -> Unit | None:
+    """None for a pin that cannot have been drawn: no probability belongs to it."""
+    try:
+        share = _share(drawn.weight, drawn.q1, drawn.q0)
+        judged_share = _share(drawn.weight, drawn.q1 * drawn.j1, drawn.q0 * drawn.j0) if drawn.judged else 0.0
+    except InvalidValue:
+        return None
+    canary = drawn.canary
+    if not (_possible(canary, share) and (not drawn.judged or _possible(canary, judged_share))):
+        return None
+    return Unit(drawn.session, canary, share, judged_share, drawn.pinned_at, drawn.judged)
+
+
+def _possible(canary: bool, share: float) -> bool:
+    return 0.0 < share < 1.0 or share == canary
+
+
+@lru_cache(maxsize=1024)  # a rollout knows a handful of weights
+def _share(weight: float, canary_rate: float, stable_rate: float) -> float:
+    return measured_share(weight, canary_rate, stable_rate)
+
+
+class Seen(msgspec.Struct):
+    """Sessions that were units already, in bounded memory: a session is one unit, also when its pin expired.
+
+    Bloom filters (doi:10.1145/362686.362692), each twice as large as the one before, up to `LARGEST`, and
+    then the oldest is forgotten. A false positive (below 2 %) leaves a session out; it depends on nothing
+    but the session's hash, so it does so in both arms alike.
+    """
+
+    filters: list[bytearray] = msgspec.field(default_factory=lambda: [bytearray(SMALLEST)])
+    held: int = 0  # in the newest
+
+    def add(self, session: bytes) -> bool:
+        """True if it was not there."""
+        low, high = mmh3_x64_128_utupledigest(session, 0x5EE4)
+        for bits in self.filters:
+            if _all_set(bits, low, high):
+                return False
+        newest = self.filters[-1]
+        if self.held * BITS_EACH >= len(newest) * 8:
+            newest = self._grown(len(newest))
+        size = len(newest) * 8
+        for probe in range(PROBES):
+            at = (low + probe * high) % size
+            newest[at >> 3] |= 1 << (at & 7)
+        self.held += 1
+        return True
+
+    def _grown(self, size: int) -> bytearray:
+        newest = bytearray(min(2 * size, LARGEST))
+        if size >= LARGEST:
+            del self.filters[0]
+        self.filters.append(newest)
+        self.held = 0
+        return newest
+
+
+def _all_set(bits: bytearray, low: int, high: int) -> bool:
+    size = len(bits) * 8
+    for probe in range(PROBES):
+        at = (low + probe * high) % size
+        if not bits[at >> 3] >> (at & 7) & 1:
+            return False
+    return True

@@ -1,0 +1,94 @@
+"""What follows from a verdict, as a pure function: verdict and deployment in, planned change out.
+
+Beside the verdict there is upkeep of the stage: its weight follows the traffic upwards until it brings the
+sessions per hour that the policy asks for, and the sample rates follow it within the cap.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gateway.analysis.sampling import Rates, rates
+from gateway.analysis.verdict import Verdict
+from gateway.control import plan, stages
+from gateway.control.plan import By, Planned
+from gateway.domain.rollout import Deployment, Event, Rollout
+
+WORTH = 1.25  # a change of weight or rates by less is not worth a commit
+ACTOR = "controller"
+
+
+class Seen(NamedTuple):
+    """Traffic of the prompt: sessions per second now, and per hour at most (None: not known yet). `cap`:
+    measured sessions per second at most."""
+
+    rate: float
+    per_hour: float | None
+    cap: float
+
+
+class Act(NamedTuple):
+    event: Event
+    planned: Planned
+
+
+def act(deployment: Deployment, verdict: Verdict, seen: Seen, now: float) -> Act | None:
+    """None: nothing changes."""
+    rollout, _ = stages.under_policy(deployment)
+    by = By(ACTOR, verdict.reason)
+    if verdict.action == "roll_back":
+        return Act("roll_back", stages.roll_back(deployment, now=now, by=by))
+    if rollout.phase == "paused":
+        return None
+    match verdict.action:
+        case "advance" if rollout.in_watch:
+            return Act("finish", stages.finish(deployment, now=now, by=by))
+        case "advance":
+            weight = stage_weight(rollout, rollout.stage + 1, seen)
+            of = rates_at(rollout, weight, seen, first_stage=False)
+            return Act("advance", stages.advance(deployment, weight, of, now=now))
+        case "promote":
+            return Act("watch", plan.watch(deployment, now=now))
+        case "hold":
+            planned = stages.hold(deployment, verdict.hold or "evidence", verdict.reason, now=now)
+            return _if_new(deployment, Act("hold", planned))
+    if rollout.hold is not None:
+        return Act("release", stages.release(deployment))
+    if verdict.action == "raise_weight" and verdict.weight is not None:
+        of = rates_at(rollout, verdict.weight, seen)
+        return Act("raise_weight", stages.raise_weight(deployment, verdict.weight, of, now=now))
+    return upkeep(deployment, seen, now)
+
+
+def upkeep(deployment: Deployment, seen: Seen, now: float) -> Act | None:
+    """The stage's weight and rates at the traffic that is seen."""
+    rollout, _ = stages.under_policy(deployment)
+    last = rollout.weights[-1]
+    if last.effective_at > now:
+        return None
+    weight = stage_weight(rollout, rollout.stage, seen)
+    if not rollout.in_watch and weight > last.value * WORTH:
+        return Act("size", stages.size(deployment, weight, rates_at(rollout, weight, seen), now=now))
+    of = rates_at(rollout, last.value, seen)
+    before = Rates(last.q1, last.q0, last.j1, last.j0)
+    if any(max(new, old) > WORTH * min(new, old) for new, old in zip(of, before, strict=True)):
+        return _if_new(deployment, Act("sample", stages.sample(deployment, of, now=now)))
+    return None
+
+
+def stage_weight(rollout: Rollout, stage: int, seen: Seen) -> float:
+    """What the stage asks for at this traffic; while that is not known, its least."""
+    assert rollout.policy is not None
+    planned = rollout.policy.stages[stage]
+    return planned.min if seen.per_hour is None else planned.weight(seen.per_hour)
+
+
+def rates_at(rollout: Rollout, weight: float, seen: Seen, *, first_stage: bool | None = None) -> Rates:
+    assert rollout.policy is not None
+    if first_stage is None:
+        first_stage = rollout.stage == 0 and not rollout.in_watch
+    return rates(rollout.policy, weight, seen.rate, seen.cap, first_stage=first_stage)
+
+
+def _if_new(deployment: Deployment, done: Act) -> Act | None:
+    return None if done.planned.deployment == deployment else done

@@ -1,0 +1,181 @@
+"""One rollout's evidence as the controller holds it: the fold, its place in the log, and what was decided.
+
+The fold is a function of the log alone, so a controller that dies is succeeded by one that folds on from the
+last checkpoint (or from the log's beginning) and comes to the same verdicts. A `Decision` says from which
+place in the log and at what time a verdict was reached: `control.replay` reaches it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway.analysis.decide import decide
+from gateway.analysis.evidence import Evidence
+from gateway.analysis.rules import Rules
+from gateway.analysis.verdict import Position, Verdict
+from gateway.control.traffic import Traffic
+from gateway.domain.observation import decode_batch
+from gateway.domain.rollout import Rollout
+from gateway.errors import GatewayError
+from gateway.storage import codec, keys
+from gateway.storage.base import Documents, Logs, Put, Record
+
+logger = logging.getLogger(__name__)
+
+PAGE = 200  # batches read at once
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """The fold after the batch at `position` in the log; empty evidence: the rollout has ended."""
+
+    position: int
+    evidence: bytes
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """`verdict` was reached at `now` (store time, s) from the log up to `position`, with `steps` made.
+    `acted`: what was changed on it, "" for nothing."""
+
+    position: int
+    now: float
+    at: Position
+    steps: tuple[float, ...]
+    verdict: Verdict
+    acted: str = ""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What people are shown of a rollout's evidence. `sessions_per_hour`: of the prompt, as far as seen."""
+
+    rollout: str
+    decided_at: float
+    position: int
+    sessions_per_hour: float
+    verdict: Verdict
+
+
+class Case:
+    """`rollout` is kept as the deployment has it now."""
+
+    def __init__(self, rollout: Rollout, evidence: Evidence, position: int, now: float) -> None:
+        self.rollout = rollout
+        self.evidence = evidence
+        self.position = position
+        self.traffic = Traffic(now)
+        self.decided_at = 0.0
+        self.checkpoint_at = now
+        self.shown_at = 0.0
+        self.recorded: Decision | None = None
+        self.sampled_at = now
+
+    @classmethod
+    async def open(cls, store: Documents, rollout: Rollout, now: float) -> Case:
+        """From the checkpoint, if there is one. Raises `GatewayError` for one that cannot be gone on from."""
+        document = await store.get(keys.checkpoint(rollout.id))
+        evidence, position = begin(rollout), 0
+        if document is not None:
+            kept = codec.decode_document(document, Checkpoint)
+            if kept.evidence:
+                evidence, position = restored(kept), kept.position
+        case = cls(rollout, evidence, position, now)
+        case.follow(rollout)
+        return case
+
+    def follow(self, rollout: Rollout) -> None:
+        """The deployment has changed: steps that were made count from the pins of their time on."""
+        self.rollout = rollout
+        for at in steps_of(rollout):
+            self.evidence.step(at)
+
+    async def read(self, store: Logs) -> bool:
+        """Fold what is new in the log, or until a rollback is due; whether there was anything."""
+        anything = False
+        while True:
+            page = await store.read(keys.evidence(self.rollout.id), after=self.position, limit=PAGE)
+            anything = anything or bool(page)
+            if self._fold(page) or len(page) < PAGE:
+                return anything
+
+    def _fold(self, page: Sequence[Record]) -> bool:
+        alarmed = self.evidence.alarm
+        for record in page:
+            self.position = record.position
+            try:
+                batch = decode_batch(record.value)
+            except msgspec.DecodeError as error:
+                logger.error("%s: no batch at %d: %s", self.rollout.id, record.position, error)
+                continue
+            if self.evidence.fold(batch):
+                self.traffic.add(batch)
+            if self.evidence.alarm and not alarmed:
+                return True
+        return False
+
+    def decide(self, now: float) -> Decision:
+        rollout = self.rollout
+        assert rollout.policy is not None
+        at = position_of(rollout, now)
+        verdict = decide(rollout.policy, at, self.evidence, now)
+        self.decided_at = now
+        return Decision(self.position, now, at, steps_of(rollout), verdict)
+
+    def checkpoint(self) -> Put:
+        value = codec.encode(Checkpoint(self.position, self.evidence.to_bytes()))
+        return Put(keys.checkpoint(self.rollout.id), value, None)
+
+    def summary(self, decision: Decision) -> Put:
+        rate = self.traffic.rate(decision.now) * 3600.0
+        shown = Summary(self.rollout.id, decision.now, decision.position, rate, decision.verdict)
+        return Put(keys.verdict(self.rollout.prompt, self.rollout.id), codec.encode(shown), None)
+
+    def is_news(self, decision: Decision) -> bool:
+        """Whether the verdict says something else than the one recorded last."""
+        last = self.recorded
+        if last is None:
+            return True
+        old, new = last.verdict, decision.verdict
+        return (old.action, old.rule, old.hold) != (new.action, new.rule, new.hold)
+
+
+def begin(rollout: Rollout) -> Evidence:
+    """Before the first batch."""
+    assert rollout.policy is not None
+    return Evidence.start(rollout.policy, rollout.started_at, rules=rules_of(rollout.rules))
+
+
+def restored(kept: Checkpoint) -> Evidence:
+    try:
+        return Evidence.from_bytes(kept.evidence)
+    except msgspec.MsgspecError as error:
+        raise GatewayError(f"a checkpoint cannot be read: {error}") from error
+
+
+def rules_of(changes: dict[str, float]) -> Rules:
+    """The rules with what differs from their defaults, counts as whole numbers. Raises `InvalidValue`."""
+    defaults = msgspec.structs.asdict(Rules())
+    known = {name: type(defaults[name])(value) for name, value in changes.items() if name in defaults}
+    return Rules(**{**defaults, **known})
+
+
+def steps_of(rollout: Rollout) -> tuple[float, ...]:
+    """When planned stages after the first, and the watch, took effect."""
+    return (*rollout.stages[1:], rollout.watch_since) if rollout.in_watch else rollout.stages[1:]
+
+
+def position_of(rollout: Rollout, now: float) -> Position:
+    weight = rollout.weight_at(now)
+    return Position(
+        phase=rollout.phase,
+        stage=rollout.stage,
+        stage_since=rollout.stage_since,
+        started_at=rollout.started_at,
+        weight=weight.value,
+        q1=weight.q1,
+        q0=weight.q0,
+        in_watch=rollout.in_watch,
+        raises=rollout.raises,
+        idle=rollout.paused_for(now),
+    )

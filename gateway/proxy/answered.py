@@ -1,0 +1,114 @@
+"""What an exchange notes while a managed answer passes, and what it makes of it after the last byte."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+from gateway.domain.observation import Outcome
+from gateway.domain.outcome import ending_of, outcome
+from gateway.errors import ClientError, GatewayError, PromptError
+from gateway.proxy.recorder import Seen
+from gateway.wire.sse import EventScanner
+from gateway.wire.usage import Answer, Usage, read_answer
+
+if TYPE_CHECKING:
+    from gateway.proxy.managed import Managed
+
+MOST_GAPS = 1000  # of one answer
+MOST_BYTES = 1024 * 1024  # of an answer that is not streamed and is read for its usage
+
+
+class Notes:
+    """Times are the loop's. Only appends and assignments happen before the last byte."""
+
+    __slots__ = ("_body", "_last", "first_token", "gaps", "size", "status")
+
+    def __init__(self, status: int, *, body: bool) -> None:
+        self.status = status
+        self.first_token = 0.0
+        self.gaps = array("d")
+        self.size = 0
+        self._last = 0.0
+        self._body: list[bytes] | None = [] if body else None
+
+    def events(self, now: float, scanner: EventScanner) -> None:
+        """A piece of the event stream has passed through the scanner."""
+        if self.first_token:
+            if len(self.gaps) < MOST_GAPS:
+                self.gaps.append(now - self._last)
+        elif scanner.first_token:
+            self.first_token = now
+        self._last = now
+
+    def data(self, data: bytes) -> None:
+        """A piece of an answer that is not streamed."""
+        if self._body is not None:
+            self.size += len(data)
+            if self.size > MOST_BYTES:
+                self._body = None
+            else:
+                self._body.append(data)
+
+    def answer(self) -> Answer | None:
+        return read_answer(b"".join(self._body)) if self._body else None
+
+
+def record(exchange: Managed, error: GatewayError | None = None, *, left: bool = False) -> None:
+    """After the last byte, or where none will come: histograms and evidence of one managed request."""
+    worker, choice, notes, scanner = exchange.worker, exchange.choice, exchange.notes, exchange.scanner
+    if choice is None or exchange.recorded:
+        return
+    exchange.recorded = True
+    received = exchange.head.received
+    now = worker.clock()
+    total = now - received
+    first_token = notes.first_token - received if notes is not None and notes.first_token else None
+    selection = exchange.selection
+    whole = error is None and not left
+    if notes is not None and whole and notes.status < 400 and selection is not None:
+        worker.histograms.record(selection.prompt, choice.version, total, first_token, notes.gaps)
+    if not worker.recorder.measures(choice):
+        return
+    usage, code = _read(notes, scanner)
+    seen = Seen(
+        started_at=worker.snapshots.store_time(received),
+        outcome=_outcome(
+            None if notes is None else notes.status, error, code, left=left, begun=first_token is not None
+        ),
+        total=total,
+        first_token=first_token,
+        tokens=None if usage is None else usage.completion,
+        again=exchange.headers.get(b"x-stainless-retry-count", b"0") != b"0",
+    )
+    worker.recorder.ended(choice, seen)
+
+
+def _outcome(
+    status: int | None, error: GatewayError | None, code: str | int | None, *, left: bool, begun: bool
+) -> Outcome:
+    if status is None and isinstance(error, ClientError | PromptError):
+        return "prompt"  # our own refusal under this version: a variable that its template needs
+    if left:
+        return outcome("left")
+    ending = "answered" if error is None else ending_of(error, responded=status is not None)
+    return outcome(ending, status, code, begun=begun)
+
+
+def _read(notes: Notes | None, scanner: EventScanner | None) -> tuple[Usage | None, str | int | None]:
+    """Usage, and the code by which the answer says of itself that it failed."""
+    if scanner is not None:
+        return scanner.usage, code_of(scanner.error)
+    answer = None if notes is None else notes.answer()
+    return (None, None) if answer is None else (answer.usage, code_of(answer.error))
+
+
+def code_of(error: object) -> str | int | None:
+    """`code` of an error object, or its `type`; None where there is no error."""
+    if error is None or error is False:
+        return None
+    if isinstance(error, dict):
+        for name in ("code", "type"):
+            if isinstance(error.get(name), str | int) and error[name]:
+                return error[name]  # type: ignore[no-any-return]
+    return "error"

@@ -1,0 +1,215 @@
+"""Evidence of measured sessions, from this worker to the log of their rollout.
+
+    pinned   a pin is settled: a session that this worker's own pin drew is `Assigned`
+    ended    an answer's last byte has gone out, or there will be none: its request is `Observed`
+
+Records wait in a buffer and go out every 250 ms as one batch for each rollout, numbered by writer, so that a
+batch whose append timed out is sent again as it was and folded once. The buffer is bounded: what does not fit
+is dropped and counted in the batches. A rollout in which nothing happens still gets an empty batch now and
+then, because the fold's clock is the log's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from gateway.domain.assignment import judged
+from gateway.domain.observation import Assigned, Batch, Drawn, Evidence, Observed, Outcome, encode_batch
+from gateway.domain.pins import Pin
+from gateway.domain.rollout import Rollout
+from gateway.errors import GatewayError
+from gateway.proxy.choice import Choice
+from gateway.proxy.pins import Pinning
+from gateway.storage import keys
+from gateway.storage.base import Logs
+
+logger = logging.getLogger(__name__)
+
+FLUSH_EVERY = 0.25  # s
+HEARTBEAT = 2.0  # s without a record after which an empty batch goes out
+BUFFER = 50_000  # records, about 20 MB
+BATCH = 2000  # records, about 200 KB
+
+
+class Seen(NamedTuple):
+    """What is known of a request at its end; times are s since it was received at `started_at`."""
+
+    started_at: float
+    outcome: Outcome
+    total: float
+    first_token: float | None
+    tokens: int | None
+    again: bool
+
+
+class Book:
+    """One rollout's records on their way to its log."""
+
+    __slots__ = ("dropped", "records", "sequence", "unsent", "written_at")
+
+    def __init__(self, now: float) -> None:
+        self.records: list[Evidence] = []
+        self.dropped = 0
+        self.sequence = 0
+        self.unsent: bytes | None = None  # a batch that the store has not acknowledged
+        self.written_at = now
+
+
+class Recorder:
+    """`writer` names this start of this process. `running` are the rollouts under a policy, by id; `now` is
+    the store's time as the worker estimates it."""
+
+    def __init__(
+        self,
+        store: Logs,
+        *,
+        writer: str,
+        running: Callable[[], Mapping[str, Rollout]],
+        now: Callable[[], float],
+        buffer: int = BUFFER,
+    ) -> None:
+        self.dropped = 0  # records, since the start
+        self._store = store
+        self._writer = writer
+        self._running = running
+        self._now = now
+        self._room = buffer
+        self._books: dict[str, Book] = {}
+        self._failing = False
+
+    # --- what happens
+
+    def pinned(self, pinning: Pinning) -> None:
+        """It is known which pin stands: the last word on whether the session is evidence."""
+        assignment, after = pinning.assignment, pinning.after
+        pin = assignment.pin
+        if not assignment.evidence or pin is None:
+            return
+        first = assignment.reason == "weight"  # else another worker's pin stands, and that one told of it
+        unit = self._unit(assignment.rollout, pinning.session, pin)
+        if unit is None:
+            return
+        if first:
+            self._add(assignment.rollout, Assigned(unit))
+        if after is not None:
+            self._add(assignment.rollout, _observed(unit, after, first=first))
+
+    def ended(self, choice: Choice, seen: Seen) -> None:
+        """A managed request is over."""
+        pinning = choice.pinning
+        if pinning is not None and not pinning.known:
+            pinning.after = seen
+            return
+        pin = choice.pin
+        if pinning is not None:
+            pin = pinning.assignment.pin if pinning.assignment.evidence else None
+        if pin is None or choice.session is None:
+            return
+        unit = self._unit(choice.rollout, choice.session, pin)
+        if unit is not None:
+            first = pinning is not None and pinning.assignment.reason == "weight"
+            self._add(choice.rollout, _observed(unit, seen, first=first))
+
+    def measures(self, choice: Choice) -> bool:
+        """Whether the answer to this request may become evidence."""
+        if choice.rollout not in self._running():
+            return False
+        pinning = choice.pinning
+        return choice.pin is not None or (pinning is not None and pinning.drawn.evidence)
+
+    def _unit(self, id: str, session: bytes, pin: Pin) -> Drawn | None:
+        rollout = self._running().get(id)
+        if rollout is None or rollout.policy is None:
+            return None
+        drawn = rollout.drawn_under(pin.weight, pin.q1, pin.q0, pin.pinned_at)
+        if drawn is None:  # a history that this worker does not know yet
+            return None
+        canary = pin.arm == "canary"
+        share = drawn.j1 if canary else drawn.j0
+        return Drawn(
+            session=session,
+            canary=canary,
+            weight=pin.weight,
+            q1=pin.q1,
+            q0=pin.q0,
+            pinned_at=pin.pinned_at,
+            judged="judge" in rollout.policy.tolerance and judged(rollout.salt, session) < share,
+            j1=drawn.j1,
+            j0=drawn.j0,
+        )
+
+    def _add(self, rollout: str, record: Evidence) -> None:
+        book = self._books.get(rollout)
+        if book is None:
+            book = self._books[rollout] = Book(self._now())
+        if self._room <= 0:
+            book.dropped += 1
+            self.dropped += 1
+            return
+        self._room -= 1
+        book.records.append(record)
+
+    # --- to the store
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_EVERY)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """One batch of each rollout that has records or has been silent; what fails is sent again as it
+        is."""
+        running = self._running()
+        for id in running:
+            if id not in self._books:
+                self._books[id] = Book(self._now())
+        for id, book in list(self._books.items()):
+            if book.unsent is None and not self._next(book):
+                if id not in running:
+                    del self._books[id]
+                continue
+            try:
+                await self._store.append(keys.evidence(id), [book.unsent or b""])
+            except GatewayError as error:
+                if not self._failing:
+                    logger.warning("evidence waits: %s", error.message)
+                self._failing = True
+                continue
+            self._failing = False
+            book.unsent = None
+
+    def _next(self, book: Book) -> bool:
+        """Make the next batch of what waits; False if there is nothing to say."""
+        now = self._now()
+        if not book.records and now < book.written_at + HEARTBEAT:
+            return False
+        taken, book.records = book.records[:BATCH], book.records[BATCH:]
+        self._room += len(taken)
+        book.sequence += 1
+        book.written_at = now
+        book.unsent = encode_batch(Batch(self._writer, book.sequence, now, tuple(taken), book.dropped))
+        return True
+
+    async def close(self) -> None:
+        """The last batches, as far as the store takes them."""
+        most = sum(len(book.records) // BATCH + 2 for book in self._books.values())
+        for _ in range(most):
+            if not any(book.records or book.unsent for book in self._books.values()):
+                break
+            await self.flush()
+
+
+def _observed(unit: Drawn, seen: Seen, *, first: bool) -> Observed:
+    return Observed(
+        unit=unit,
+        first=first,
+        again=seen.again,
+        started_at=seen.started_at,
+        outcome=seen.outcome,
+        total=seen.total,
+        first_token=seen.first_token,
+        tokens=seen.tokens,
+    )
