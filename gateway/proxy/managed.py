@@ -30,7 +30,7 @@ from gateway.wire.api import Request
 from gateway.wire.decoding import GZIP, Inflater, decode_body
 from gateway.wire.forwarding import model_of
 from gateway.wire.headers import prompt_headers
-from gateway.wire.routes import ROUTES
+from gateway.wire.routes import api_of
 from gateway.wire.selection import Selection, select
 from gateway.wire.splice import Fields, split
 from gateway.wire.sse import EventScanner
@@ -75,7 +75,7 @@ class Managed(Exchange):
     def __init__(self, worker: Worker, head: Head, link: Link, path: bytes, path_prompt: str | None) -> None:
         super().__init__(worker, head, link)
         self.managed = True
-        self.api = ROUTES[path]
+        self.api = api_of(path)
         self.path = path
         self.path_prompt = path_prompt
         self.headers = single(head.headers)

@@ -15,6 +15,11 @@ def _by_path(*apis: Api[Any]) -> Mapping[bytes, Api[Any]]:
 ROUTES = _by_path(chat, responses, messages)
 
 
+def api_of(path: bytes) -> Api[Any]:
+    """The API of a managed route; of another one, the API whose errors it expects."""
+    return ROUTES.get(path) or (messages if path.startswith(messages.PATH) else chat)
+
+
 def error_shape(path: bytes) -> Callable[[GatewayError], bytes] | None:
     """The shape of our errors below `/v1/messages`, managed or not; None: OpenAI's, as everywhere else."""
     return messages.error_body if path.startswith(messages.PATH) else None

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.wire import chat, messages, responses
-from gateway.wire.routes import ROUTES, error_shape
+from gateway.wire.routes import ROUTES, api_of, error_shape
 
 
 def test_the_managed_routes() -> None:
@@ -25,3 +25,4 @@ def test_the_managed_routes() -> None:
 )
 def test_whose_errors_a_path_expects(path: bytes, shape: object) -> None:
     assert error_shape(path) is shape
+    assert api_of(path).error_body is (shape or chat.error_body)
