@@ -44,8 +44,8 @@ class Choice:
     rollout: str = ""
     session: bytes | None = None
     pinning: Pinning | None = None
-    alias: Callable[[str], bytes] | None = None
     pin: Pin | None = None
+    alias: Callable[[str], bytes] | None = None
 
 
 def choose(worker: Worker, exchange: Managed, selection: Selection, request: Request, fields: Fields) -> None:
@@ -120,7 +120,7 @@ class Drawing:
             pin = drawn.pin if drawn.evidence and pinning is None else None
             self.exchange.chosen(
                 Choice(
-                    drawn.version, drawn.arm, drawn.reason, drawn.rollout, ask.session, pinning, alias, pin
+                    drawn.version, drawn.arm, drawn.reason, drawn.rollout, ask.session, pinning, pin, alias
                 )
             )
 
