@@ -7,10 +7,37 @@ from mypyc.build import mypycify
 from setuptools import setup
 
 COMPILED = """
-domain/assignment domain/request_id
-wire/headers wire/splice
-proxy/base proxy/budget proxy/connection proxy/edge proxy/exchange proxy/framing proxy/heads proxy/hotkeys
-proxy/link proxy/managed proxy/upstream proxy/upstream_call proxy/upstream_connection proxy/upstream_response
+domain/assignment
+domain/request_id
+proxy/base
+proxy/breaker
+proxy/budget
+proxy/choice
+proxy/connection
+proxy/edge
+proxy/exchange
+proxy/framing
+proxy/heads
+proxy/hotkeys
+proxy/link
+proxy/managed
+proxy/models
+proxy/named
+proxy/pins
+proxy/router
+proxy/upstream
+proxy/upstream_call
+proxy/upstream_connection
+proxy/upstream_response
+proxy/worker
+wire/chat
+wire/forwarding
+wire/headers
+wire/options
+wire/reading
+wire/selection
+wire/session_key
+wire/splice
 """
 
 extensions = mypycify([f"gateway/{name}.py" for name in COMPILED.split()], group_name="gateway")

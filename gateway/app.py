@@ -37,6 +37,7 @@ logger = logging.getLogger("gateway.app")  # it runs as __main__
 REFUSED_EXIT = 2
 OPEN_AGAIN = 1.0  # s between looks at a store that is not there
 CHANGE_LIMIT = 0.5  # s in which a change reaches every worker
+GC_AFTER, GC_AFTER_YOUNG, GC_AFTER_OLD = 20_000, 20, 50  # requests leave no cycles: look rarely
 ADMIN_GRACE = 3.0  # s that admin requests in flight have at the end
 
 
@@ -75,6 +76,9 @@ class Process:
     def ready(self) -> None:
         self._report({"ready": True})
 
+    def tell_upstreams(self, states: dict[str, str]) -> None:
+        self._report({"upstreams": states})
+
     def refuse(self, why: str) -> None:
         self._report({"refused": why})
 
@@ -103,6 +107,9 @@ async def run_worker(process: Process) -> None:
     await worker.start(process.sock)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GC_AFTER, GC_AFTER_YOUNG, GC_AFTER_OLD)
+    worker.upstream.on_change = process.tell_upstreams
+    process.tell_upstreams(worker.upstream.states)
     process.ready()
     await worker.serve(process.stop)
     await worker.drain(process.settings.timeouts.drain, process.hurry)

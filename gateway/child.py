@@ -2,7 +2,8 @@
 
 A child reads its settings from the first line of its standard input, status lines after it, and takes the
 end of that stream for the death of the supervisor. It reports on a pipe, one JSON line each:
-`{"ready": true}` once it serves, or `{"refused": why}` if its configuration cannot work.
+`{"ready": true}` once it serves, or `{"refused": why}` if its configuration cannot work; a worker also
+`{"upstreams": {name: state}}` when an upstream's breaker changes.
 
 It leads a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which drains.
 """
@@ -47,6 +48,7 @@ class Child:
         self.ready = False  # now
         self.been_ready = False
         self.restarts = 0
+        self.upstreams: dict[str, str] = {}  # a worker's: state of each breaker
         self.refusal: str | None = None  # why its configuration cannot work; it is not started again
         self._slot = slot
         self._sock = sock
@@ -71,7 +73,7 @@ class Child:
         while True:
             started = loop.time()
             how = await self._live()
-            self._process, self.ready = None, False
+            self._process, self.ready, self.upstreams = None, False, {}
             if self._stopping.is_set() or self.refusal is not None:
                 self._changed()
                 return
@@ -158,7 +160,9 @@ class Child:
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
         async for line in reader:
             report = orjson.loads(line)
-            if report.get("ready"):
+            if "upstreams" in report:
+                self.upstreams = report["upstreams"]
+            elif report.get("ready"):
                 self.ready = self.been_ready = True
             elif not self.been_ready:
                 self.refusal = report["refused"]

@@ -65,6 +65,7 @@ class UpstreamBroken(UpstreamError): code = "upstream_broken"
 class UpstreamClosed(UpstreamBroken): code = "upstream_broken"  # before the first byte of its answer
 class UpstreamTimeout(UpstreamError): status, code = 504, "upstream_timeout"
 class UpstreamConnectTimeout(UpstreamTimeout): code = "upstream_timeout"
+class UpstreamImpatience(UpstreamTimeout): code = "upstream_timeout"  # the client's own limit, below ours
 
 # --- the gateway
 class Unavailable(GatewayError): status, code = 503, "unavailable"

@@ -20,7 +20,7 @@ import socket
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gateway.child import Child
 from gateway.errors import ConfigError
@@ -125,11 +125,7 @@ class Supervisor:
     # --- what /readyz knows
 
     def _changed(self) -> None:
-        children = {
-            child.name: {"ready": child.ready, "restarts": child.restarts, "pid": child.pid}
-            for child in self._children
-            if child.role not in TELLS
-        }
+        children = {child.name: _status(child) for child in self._children if child.role not in TELLS}
         seeded = any(child.been_ready for child in self._children if child.role in TELLS)
         for child in (*self._children, *self._coming):
             if child.role in TELLS:
@@ -183,6 +179,11 @@ class Supervisor:
             ending = [child for child in self._running if (child.role == "worker") is first]
             _stop(ending)
             await asyncio.gather(*(self._running[child] for child in ending))
+
+
+def _status(child: Child) -> dict[str, Any]:
+    status: dict[str, Any] = {"ready": child.ready, "restarts": child.restarts, "pid": child.pid}
+    return status | ({"upstreams": child.upstreams} if child.role == "worker" else {})
 
 
 def _all_ready(children: Iterable[Child]) -> bool:
@@ -276,7 +277,7 @@ def welcome(settings: Settings, sockets: dict[str, list[socket.socket]]) -> list
         lines.append(f"admin      http://{_address(sockets['services'][0])}")
     if "health" in sockets:
         lines.append(f"health     http://{_address(sockets['health'][0])}/readyz")
-    lines.append(f"upstream   {settings.upstream.base_url}")
+    lines += [f"upstream   {upstream.base_url}" for upstream in settings.providers]
     if "worker" in sockets:
         body = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello!"}]}'
         url = f"http://{_address(sockets['worker'][0])}/v1/chat/completions"

@@ -16,7 +16,9 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_the_examples_are_valid() -> None:
-    environment = {"REDIS_URL": "redis://redis:6379/0", "PROMPT_CANARY_KEY": "k" * 32, "OPENAI_API_KEY": "x"}
+    providers = ("OPENAI", "AZURE_OPENAI", "OPENROUTER", "GEMINI", "ANTHROPIC")
+    environment = {"REDIS_URL": "redis://redis:6379/0", "PROMPT_CANARY_KEY": "k" * 32}
+    environment |= {f"{name}_API_KEY": "x" for name in providers}
     for path in sorted((ROOT / "config").glob("*.yaml")):
         load_settings(path.read_text(), source=path.name, environment=environment)
 

@@ -6,6 +6,7 @@ from gateway.errors import ConfigError
 from gateway.settings import RedisSettings, Settings, load_settings
 
 UPSTREAM = "upstream: {base_url: 'http://127.0.0.1:1/v1'}\n"
+GIVEN = "upstream: {base_url: 'http://127.0.0.1:1/v1', "
 
 
 def load(text: str, **environment: str) -> Settings:
@@ -27,7 +28,20 @@ def test_the_environment_fills_strings() -> None:
     [
         ("upstream: [", "gateway.yaml: not YAML"),
         ("- 1", "gateway.yaml: expected a mapping"),
-        ("workers: 2", "gateway.yaml: upstream: Field required"),
+        ("workers: 2", "Value error, name one provider as `upstream: {base_url: …}` or several"),
+        (UPSTREAM + "upstreams: [{base_url: 'http://a'}]", "several as `upstreams: [{name: …, base_url: …}"),
+        ("upstreams: [{base_url: 'http://a'}, {base_url: 'http://b'}]", "the name 'default' is there twice"),
+        ("upstreams: [{base_url: 'a'}]", "gateway.yaml: upstreams.0.base_url: Value error, must be http"),
+        (GIVEN + "paths: {chat: /x}}", "upstream.paths: Value error, route 'chat' must start with /"),
+        (
+            GIVEN + "paths: {/chat: /x/*}}",
+            "path '/x/*' must start with /; its * stands",
+        ),
+        (GIVEN + "paths: {/chat: '/{deployment}'}}", "only {model} is known in braces"),
+        (GIVEN + "headers: {Host: x}}", "upstream.headers: Value error, host cannot be set"),
+        (GIVEN + 'headers: {x-a: "b\\r\\nc"}}', "upstream.headers.x-a: String should match pattern"),
+        (GIVEN + "key_header: 'a b'}", "upstream.key_header: String should match pattern"),
+        (GIVEN + "weight: 0}", "upstream.weight: Input should be greater than 0"),
         (UPSTREAM + "worker: 2", "gateway.yaml: worker: unknown field"),
         (
             UPSTREAM + "workers: 0",

@@ -51,7 +51,7 @@ def check(
         facts = {
             "file": str(file),
             "store": settings.store.kind,
-            "upstream": settings.upstream.base_url,
+            "upstreams": [upstream.base_url for upstream in settings.providers],
             "workers": settings.workers,
             "listen": f"{settings.listen.host}:{settings.listen.port}",
             "admin": f"{settings.admin.host}:{settings.admin.port}",

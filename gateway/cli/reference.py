@@ -10,7 +10,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway.settings import Settings
+from gateway.settings import Settings, Upstream
+
+ONCE = (Upstream,)  # described where there is one
 
 INTRODUCTION = """\
 # Configuration
@@ -36,8 +38,11 @@ def _section(path: str, model: type[BaseModel]) -> Iterator[str]:
             yield _row(path + name, field)
         yield ""
     for name, field in model.model_fields.items():
-        for inner in _models(field.annotation):
-            yield from _section(f"{path}{name}.", inner)
+        for many, inner in _models(field.annotation):
+            if many:
+                yield f"## {path}{name}\n\n{' '.join((field.description or '').split())}\n"
+            if inner not in ONCE or not many:
+                yield from _section(f"{path}{name}.{many}", inner)
 
 
 def _title(path: str, model: type[BaseModel]) -> str:
@@ -45,12 +50,15 @@ def _title(path: str, model: type[BaseModel]) -> str:
     return (path.rstrip(".") or "Top level") + (f" (kind: {_type(kind.annotation)})" if kind else "")
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The settings sections that a field can hold."""
+def _models(annotation: Any) -> list[tuple[str, type[BaseModel]]]:
+    """The settings sections that a field can hold, each with what stands for one of many in its path."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) in (Union, UnionType, Annotated):
-        return [model for part in get_args(annotation) for model in _models(part)]
+        return [("", annotation)]
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType, Annotated):
+        return [found for part in parts for found in _models(part)]
+    if origin in (tuple, dict):
+        return [("N." if origin is tuple else "NAME.", model) for part in parts for _, model in _models(part)]
     return []
 
 

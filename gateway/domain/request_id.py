@@ -2,8 +2,8 @@
 
     pc1. + base64url( rollout 6 · version 3 · arm 1 · session 8 · time 5 · random 4 · mac 12 bytes )
 
-56 characters. The mac is HMAC-SHA-256 (RFC 2104) cut to 96 bits, over the prefix and all fields before it;
-a forger has one chance in 2^96 for each try. Two keys may be valid while the fleet changes from one to the
+56 characters. The mac is keyed BLAKE2b (RFC 7693) of 96 bits over the prefix and all fields before it; a
+forger has one chance in 2^96 for each try. Two keys may be valid while the fleet changes from one to the
 other: the first signs.
 """
 
@@ -13,6 +13,8 @@ import hmac
 import struct
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import blake2b
 from typing import NamedTuple
 
 from gateway.domain.assignment import Arm
@@ -64,8 +66,7 @@ def sign(id: RequestId, key: bytes) -> str:
         )
     except struct.error as error:
         raise InvalidValue(f"a request id has room for 3 bytes of version and 5 of time: {id}") from error
-    mac = hmac.digest(key, _HEAD + fields, "sha256")
-    return PREFIX + b2a_base64(fields + mac[:MAC_BYTES], newline=False).translate(_URL_SAFE).decode()
+    return PREFIX + b2a_base64(fields + _mac(key, fields), newline=False).translate(_URL_SAFE).decode()
 
 
 def verify(token: str, keys: Sequence[bytes]) -> RequestId | None:
@@ -77,7 +78,7 @@ def verify(token: str, keys: Sequence[bytes]) -> RequestId | None:
     except ValueError:
         return None
     fields, mac = signed[:-MAC_BYTES], signed[-MAC_BYTES:]
-    if not any(_signed_by(key, fields, mac) for key in keys):
+    if not any(hmac.compare_digest(_mac(key, fields), mac) for key in keys):
         return None
     rollout, high, low, canary, session, late, early, random = _FIELDS.unpack(fields)
     return RequestId(
@@ -90,5 +91,14 @@ def verify(token: str, keys: Sequence[bytes]) -> RequestId | None:
     )
 
 
-def _signed_by(key: bytes, fields: bytes, mac: bytes) -> bool:
-    return hmac.compare_digest(hmac.digest(key, _HEAD + fields, "sha256")[:MAC_BYTES], mac)
+def _mac(key: bytes, fields: bytes) -> bytes:
+    hasher = _keyed(key).copy()
+    hasher.update(fields)
+    return hasher.digest()
+
+
+@lru_cache(maxsize=8)  # key and prefix are hashed once
+def _keyed(key: bytes) -> blake2b:
+    """A key above 64 bytes is hashed first, as in HMAC."""
+    short = key if len(key) <= blake2b.MAX_KEY_SIZE else blake2b(key).digest()
+    return blake2b(_HEAD, key=short, digest_size=MAC_BYTES, person=b"request id")

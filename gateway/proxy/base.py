@@ -89,6 +89,9 @@ class Link(Protocol):
     def fail(self, error: GatewayError) -> None:
         """Answer with an error of our own; only before `respond`."""
 
+    def speak(self, error_body: Callable[[GatewayError], bytes]) -> None:
+        """The shape of our own errors on this route, where it is not OpenAI's."""
+
     def pause_body(self) -> None:
         """Stop reading the request's body (backpressure)."""
 

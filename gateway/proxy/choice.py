@@ -3,6 +3,7 @@ count, and the session that the rollout's draw goes by."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,19 +20,23 @@ from gateway.errors import (
 )
 from gateway.wire.api import Request
 from gateway.wire.selection import Selection
-from gateway.wire.session_key import SessionKey, find_session, session_hash
+from gateway.wire.session_key import NoKey, SessionKey, find_session, session_hash
 from gateway.wire.splice import Fields
 
 if TYPE_CHECKING:
+    from gateway.proxy.aliases import Known
     from gateway.proxy.managed import Managed
     from gateway.proxy.pins import Pinning
     from gateway.proxy.worker import Worker
 
 
+PREVIOUS = "previous_response_id"
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """`pinning` is there if the session's pin is still being written, `pin` if it stands and the session is
-    evidence."""
+    evidence; `alias` makes the alias of a response's id, where a later request may name it."""
 
     version: int
     arm: Arm
@@ -39,6 +44,7 @@ class Choice:
     rollout: str = ""
     session: bytes | None = None
     pinning: Pinning | None = None
+    alias: Callable[[str], bytes] | None = None
     pin: Pin | None = None
 
 
@@ -64,24 +70,75 @@ def choose(worker: Worker, exchange: Managed, selection: Selection, request: Req
     if deployment.rollout is None:
         exchange.chosen(Choice(deployment.live, "stable", "live"))
         return
-    session = session_of(worker, exchange, prompt, request, fields)
-    ask = Ask(session, request.has_assistant_turn, worker.random() if session is None else 0.0)
+    sources = worker.sources[exchange.api.PATH]
+    key = find_session(sources, worker.session_headers, exchange.headers, fields, request)
+    session = session_of(worker, prompt, key)
+    drawing = Drawing(
+        worker, exchange, prompt, request.has_assistant_turn, names_session(sources, key, fields)
+    )
+    if session is None or not isinstance(key, SessionKey) or key.kind != PREVIOUS:
+        drawing.draw(session)
+    else:
+        worker.aliases.look_up(session, lambda known: drawing.resume(session, known))
 
-    def chosen(assignment: Assignment, pinning: Pinning | None) -> None:
-        pin = assignment.pin if assignment.evidence and pinning is None else None
-        exchange.chosen(
-            Choice(
-                assignment.version,
-                assignment.arm,
-                assignment.reason,
-                assignment.rollout,
-                session,
-                pinning,
-                pin,
+
+class Drawing:
+    """A request of a prompt whose rollout runs, from its session to its choice. `named`: the answer's id will
+    name the session."""
+
+    __slots__ = ("assistant_turn", "exchange", "named", "prompt", "worker")
+
+    def __init__(
+        self, worker: Worker, exchange: Managed, prompt: str, assistant_turn: bool, named: bool
+    ) -> None:
+        self.worker = worker
+        self.exchange = exchange
+        self.prompt = prompt
+        self.assistant_turn = assistant_turn
+        self.named = named
+
+    def draw(self, session: bytes | None) -> None:
+        worker = self.worker
+        if session is not None and worker.hot.hot(session, self.exchange.head.received):
+            worker.count_sessionless("hot")
+            session = None
+        self._assign(Ask(session, self.assistant_turn, worker.random() if session is None else 0.0))
+
+    def resume(self, response: bytes, known: Known) -> None:
+        """`response` is the session that a response begins which nobody knows."""
+        if known == "failed":
+            self.worker.count_sessionless("alias")
+            # Whatever the session has, the arm of the greater part of all is the likelier one.
+            self._assign(Ask(None, self.assistant_turn, 0.5))
+        else:
+            self.draw(known or response)
+
+    def _assign(self, ask: Ask) -> None:
+        alias = self._alias if self.named and ask.session is not None else None
+
+        def chosen(drawn: Assignment, pinning: Pinning | None) -> None:
+            pin = drawn.pin if drawn.evidence and pinning is None else None
+            self.exchange.chosen(
+                Choice(
+                    drawn.version, drawn.arm, drawn.reason, drawn.rollout, ask.session, pinning, alias, pin
+                )
             )
-        )
 
-    worker.pins.assign(prompt, ask, chosen)
+        self.worker.pins.assign(self.prompt, ask, chosen)
+
+    def _alias(self, id: str) -> bytes:
+        return session_hash(self.worker.keys[0], self.prompt, b"", SessionKey(PREVIOUS, id.encode()))
+
+
+def names_session(sources: Sequence[str], key: SessionKey | NoKey, fields: Fields) -> bool:
+    """Whether the next turn may know its session only by naming this one's answer: not if a source that is
+    asked before that gave the key, and not if the provider will not store the answer."""
+    if PREVIOUS not in sources or not isinstance(key, SessionKey):
+        return False
+    if sources.index(key.kind) < sources.index(PREVIOUS):
+        return False
+    store = fields.get("store")
+    return store is None or bytes(store) != b"false"
 
 
 def unknown(worker: Worker, prompt: str) -> PromptNotFound | SnapshotMissing:
@@ -113,18 +170,9 @@ def labelled(deployment: Deployment, label: str) -> int:
     return version
 
 
-def session_of(
-    worker: Worker, exchange: Managed, prompt: str, request: Request, fields: Fields
-) -> bytes | None:
-    """The session's keyed hash; None without a key, with an over-long one, or one that is too busy."""
-    found = find_session(
-        worker.settings.sessions.sources, worker.session_headers, exchange.headers, fields, request
-    )
-    if not isinstance(found, SessionKey):
-        worker.sessionless[found] = worker.sessionless.get(found, 0) + 1
+def session_of(worker: Worker, prompt: str, key: SessionKey | NoKey) -> bytes | None:
+    """The session's keyed hash; None without a key, or with an over-long one."""
+    if not isinstance(key, SessionKey):
+        worker.count_sessionless(key)
         return None
-    session = session_hash(worker.keys[0], prompt, b"", found)
-    if worker.hot.hot(session, exchange.head.received):
-        worker.sessionless["hot"] = worker.sessionless.get("hot", 0) + 1
-        return None
-    return session
+    return session_hash(worker.keys[0], prompt, b"", key)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError
 from gateway.proxy.base import Call, Head, Headers, Link, ResponseHead, unforeseen
+from gateway.proxy.router import Outbound
 from gateway.wire import Piece
 from gateway.wire.error_body import sse_error
-from gateway.wire.headers import request_block, response_headers
+from gateway.wire.headers import response_headers
 
 if TYPE_CHECKING:
     from gateway.proxy.worker import Worker
@@ -40,18 +41,12 @@ class Exchange:
 
     # --- the request
 
-    def forward(self, target: bytes, body: Sequence[Piece] | None, length: int | None) -> None:
-        """Send it on; `body` None: it will be streamed."""
-        worker = self.worker
-        head = self.head
-        line = b"%b %b HTTP/1.1\r\n" % (head.method, target)
-        block = request_block(
-            head.headers, worker.upstream_host, authorization=worker.authorization, managed=self.managed
-        )
-        patience = head.get(b"x-stainless-read-timeout")
-        self.call = worker.upstream.request(
-            line + block, body, self, length=length, first_byte=seconds(patience), method=head.method
-        )
+    def forward(
+        self, path: bytes, body: Sequence[Piece] | None, length: int | None, model: str | None = None
+    ) -> None:
+        """Send it on; `body` None: it will be streamed. Raises what `Router.send` does."""
+        outbound = Outbound(self.head, path, body, length, model, self.managed)
+        self.call = self.worker.upstream.send(outbound, self)
 
     def body(self, chunk: bytes) -> None:
         if self.call is not None:
@@ -97,8 +92,11 @@ class Exchange:
         if self.event_stream:
             if self.tail and not self.tail.endswith(EVENT_ENDS):  # cut inside of an event
                 self.link.send(b"\n\n")
-            self.link.send(sse_error(error))
+            self.link.send(self.error_event(error))
         self.link.abort()
+
+    def error_event(self, error: GatewayError) -> bytes:
+        return sse_error(error)
 
     def crash(self) -> None:
         """To be called where an exception is handled that nobody thought of: answer or cut."""
@@ -155,14 +153,3 @@ def header(headers: Headers, name: bytes) -> bytes | None:
         if key == name:
             return value
     return None
-
-
-def seconds(value: bytes | None) -> float | None:
-    """What a client says of its own read time-out, s; None if it says nothing of use."""
-    if value is None:
-        return None
-    try:
-        said = float(value)
-    except ValueError:
-        return None
-    return said if 0 < said < float("inf") else None

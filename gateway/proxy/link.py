@@ -4,7 +4,7 @@ handler that answers late can never write into the next request's answer."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Protocol
 
@@ -40,7 +40,17 @@ class ClientLink:
     """Implements `base.Link`. What is written waits in `_out` until `flush` or the end: one system call for
     what one read of the provider's answer brought."""
 
-    __slots__ = ("_bodiless", "_chunked", "_close", "_left", "_legacy", "_out", "_wire", "started")
+    __slots__ = (
+        "_bodiless",
+        "_chunked",
+        "_close",
+        "_error_body",
+        "_left",
+        "_legacy",
+        "_out",
+        "_wire",
+        "started",
+    )
 
     def __init__(self, wire: Wire, method: bytes, version: str) -> None:
         self._wire: Wire | None = wire  # None once nothing more can be written
@@ -50,6 +60,7 @@ class ClientLink:
         self._close = False
         self._left: int | None = None  # bytes of the announced length still to come
         self._out: list[bytes] = []
+        self._error_body: Callable[[GatewayError], bytes] = error_body
         self.started = False
 
     @property
@@ -159,7 +170,7 @@ class ClientLink:
         if self.started:
             self.abort()
             return
-        body = error_body(error)
+        body = self._error_body(error)
         headers = [(b"content-type", b"application/json")]
         retry_after = 1.0 if error.retry_after is None and error.status in (429, 503) else error.retry_after
         if retry_after is not None:
@@ -167,6 +178,10 @@ class ClientLink:
         self.respond(error.status, _REASONS.get(error.status, b"Error"), headers, len(body))
         self.send(body)
         self.end()
+
+    def speak(self, error_body: Callable[[GatewayError], bytes]) -> None:
+        """See `base.Link`."""
+        self._error_body = error_body
 
     def pause_body(self) -> None:
         if self._wire is not None:

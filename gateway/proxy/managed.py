@@ -1,4 +1,4 @@
-"""One managed request: `/v1/chat/completions` with a prompt version put in front of the client's messages.
+"""One managed request: a prompt version put in front of the client's messages, in the shape of its API.
 
     body complete → which prompt → which session → which version (may look up a pin)
                   → version loaded (may read the store) → injected → upstream → answer
@@ -9,7 +9,7 @@ Each step decides at once or is called back; nothing goes upstream before the bo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.errors import (
     BodyTooLarge,
@@ -19,18 +19,21 @@ from gateway.errors import (
     UpstreamBroken,
     VersionNotFound,
 )
+from gateway.proxy.aliases import Aliasing
 from gateway.proxy.answered import Notes, record
 from gateway.proxy.base import Head, Headers, Link, ResponseHead
 from gateway.proxy.choice import Choice, choose
 from gateway.proxy.exchange import Exchange, header
 from gateway.proxy.snapshots import Prepared
-from gateway.wire import Piece, chat
+from gateway.wire import Piece
 from gateway.wire.api import Request
-from gateway.wire.chat_events import ChatScanner
 from gateway.wire.decoding import GZIP, Inflater, decode_body
+from gateway.wire.forwarding import model_of
 from gateway.wire.headers import prompt_headers
+from gateway.wire.routes import api_of
 from gateway.wire.selection import Selection, select
 from gateway.wire.splice import Fields, split
+from gateway.wire.sse import EventScanner
 
 if TYPE_CHECKING:
     from gateway.proxy.worker import Worker
@@ -43,6 +46,8 @@ REFUSAL_BYTES = 64 * 1024  # of an error that is read before it is relayed
 
 class Managed(Exchange):
     __slots__ = (
+        "aliasing",
+        "api",
         "asked_usage",
         "budgeted",
         "choice",
@@ -70,6 +75,7 @@ class Managed(Exchange):
     def __init__(self, worker: Worker, head: Head, link: Link, path: bytes, path_prompt: str | None) -> None:
         super().__init__(worker, head, link)
         self.managed = True
+        self.api = api_of(path)
         self.path = path
         self.path_prompt = path_prompt
         self.headers = single(head.headers)
@@ -80,11 +86,12 @@ class Managed(Exchange):
         self.ended = False  # the answer is complete but for what is held
         self.held: list[bytes] = []
         self.left: int | None = None  # bytes of the answer still to come, where it said how many
-        self.scanner: ChatScanner | None = None
+        self.scanner: EventScanner | None = None
+        self.aliasing: Aliasing | None = None  # while the answer's id is to be remembered
         self.inflater: Inflater | None = None
         self.asked_usage = False
         self.refusal: tuple[ResponseHead, list[bytes]] | None = None  # perhaps of what we asked for
-        self.own: chat.OwnMessages | None = None
+        self.own: Any = None  # the version's messages, in the API's form
         self.choice: Choice | None = None
         self.prepared: Prepared | None = None
         self.fields: Fields | None = None
@@ -177,17 +184,17 @@ class Managed(Exchange):
         bindings = worker.settings.bindings
         selection = select(self.path_prompt, self.headers, fields, bindings.aliases, bindings.default)
         if selection is None:
-            self._pass_unchanged(body)
+            self._pass_unchanged(body, model_of(fields))
             return
         self.selection = selection
-        self.request = chat.inspect(fields)
+        self.request = self.api.inspect(fields)
         choose(worker, self, selection, self.request, fields)
 
-    def _pass_unchanged(self, body: bytes) -> None:
+    def _pass_unchanged(self, body: bytes, model: str | None) -> None:
         """No prompt applies: from here on an exchange like any other."""
         self.managed = False
         self.fields = None
-        self.forward(self.worker.target(self.path, self.head.query), [body], len(body))
+        self.forward(self.path, [body], len(body), model)
 
     def chosen(self, choice: Choice) -> None:
         """The version is known; the worker may have to read it first."""
@@ -213,26 +220,30 @@ class Managed(Exchange):
         if isinstance(prepared, GatewayError):
             raise prepared
         if choice.pinning is not None:
-            choice.pinning.start(self._pin_settled)
+            choice.pinning.start(self._settle)
         self.prepared = prepared
-        self.own = prepared.own
+        self.own = prepared.form(self.api).own
         if self.own is None or selection.variables:
-            self.own = chat.encode_messages(prepared.compiled.render(selection.variables, self.worker.clock))
+            messages = prepared.compiled.render(selection.variables, self.worker.clock)
+            self.own = self.api.encode_messages(messages)
         self._send(ask_usage=self._model() not in self.worker.no_usage)
+        if choice.alias is not None and choice.rollout and choice.session is not None:
+            self.aliasing = Aliasing(self.worker.aliases, choice.session, choice.alias, self._settle)
 
     def _send(self, *, ask_usage: bool) -> None:
         fields, request, prepared, own = self.fields, self.request, self.prepared, self.own
-        assert fields is not None and request is not None and prepared is not None and own is not None
-        injected = chat.inject(fields, request, prepared.recipe, own, ask_usage=ask_usage)
+        assert fields is not None and request is not None and prepared is not None
+        recipe = prepared.form(self.api).recipe
+        injected = self.api.inject(fields, request, recipe, own, ask_usage=ask_usage)
         self.asked_usage = injected.asked_usage
         if not injected.asked_usage:
             self.fields = None  # it will not be sent again without our wish
-        self.forward(self.worker.target(self.path, self.head.query), injected.pieces, length(injected.pieces))
+        self.forward(self.path, injected.pieces, length(injected.pieces), self._model())
 
     def _model(self) -> str:
         """The model that the provider is asked for."""
         assert self.prepared is not None and self.request is not None
-        return self.prepared.recipe.model or self.request.model or ""
+        return self.prepared.version.content.model.id or self.request.model or ""
 
     # --- the answer
 
@@ -255,12 +266,14 @@ class Managed(Exchange):
             self.inflater, head = inflating(head)
         super().response_head(head)
         self.left = None if self.event_stream else head.length
+        if self.aliasing is not None and head.status >= 400:
+            self.aliasing.give_up()
         choice = self.choice
         if choice is not None:
             body = not self.event_stream and self.worker.recorder.measures(choice)
             self.notes = Notes(head.status, body=body)
         if self.event_stream and self.managed:
-            self.scanner = ChatScanner(strip_usage=self.asked_usage)
+            self.scanner = self.api.scanner(strip_usage=self.asked_usage)
 
     def response_data(self, data: bytes) -> None:
         if self.refusal is not None:
@@ -280,6 +293,8 @@ class Managed(Exchange):
         elif self.notes is not None:
             self.notes.data(data)
         self.tail = data
+        if self.aliasing is not None and self.aliasing.wanted:
+            self.aliasing.hear(data, self.scanner)
         if self._settled():
             self.link.send(data)
             return
@@ -326,15 +341,20 @@ class Managed(Exchange):
             rest = self.scanner.finish()
             if rest:
                 self.held.append(rest)
+        if self.aliasing is not None and self.aliasing.wanted:
+            self.aliasing.end(self.scanner, self.api.read_answer)
         self.ended = True
         if self._settled():
             self._complete()
 
     def _settled(self) -> bool:
-        return self.choice is None or self.choice.pinning is None or self.choice.pinning.settled
+        choice, aliasing = self.choice, self.aliasing
+        pinning = None if choice is None else choice.pinning
+        return (pinning is None or pinning.settled) and (aliasing is None or aliasing.settled)
 
-    def _pin_settled(self) -> None:
-        if self.finished:
+    def _settle(self) -> None:
+        """A pin or an alias is settled."""
+        if self.finished or not self._settled():
             return
         if self.ended:
             self._complete()
@@ -351,6 +371,9 @@ class Managed(Exchange):
         self._send_held()
         super().response_end()
         record(self)
+
+    def error_event(self, error: GatewayError) -> bytes:
+        return self.api.sse_error(error)
 
     def response_failed(self, error: GatewayError) -> None:
         if self.responded:

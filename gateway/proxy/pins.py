@@ -57,6 +57,12 @@ class Views(Protocol):
     def store_now(self) -> float: ...
 
 
+class Writer(Protocol):
+    """What a pinning asks of its board."""
+
+    def write(self, pinning: Pinning) -> None: ...
+
+
 @dataclass(slots=True)
 class PinCounts:
     """Totals since the start."""
@@ -78,7 +84,7 @@ class Pinning:
 
     __slots__ = ("_board", "_done", "after", "assignment", "drawn", "known", "session", "settled")
 
-    def __init__(self, board: PinBoard, session: bytes, drawn: Assignment) -> None:
+    def __init__(self, board: Writer, session: bytes, drawn: Assignment) -> None:
         self._board = board
         self._done: Callable[[], None] | None = None
         self.drawn = drawn

@@ -12,7 +12,8 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from gateway.domain.prompt import Version
 from gateway.domain.rollout import Deployment, Rollout
@@ -21,8 +22,7 @@ from gateway.promptfiles.compiled import CompiledPrompt, compile_prompt
 from gateway.proxy.base import unforeseen
 from gateway.storage import codec, keys
 from gateway.storage.base import Document, Documents
-from gateway.wire.api import Recipe
-from gateway.wire.chat import OwnMessages, encode_messages, recipe
+from gateway.wire.api import Api, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -32,21 +32,33 @@ PAGE = 1000  # documents of one read of the feed; decoding them holds the loop f
 Loaded = Callable[["Prepared | GatewayError | None"], None]
 
 
+class Form(NamedTuple):
+    """A version in one API's shape; `own` are its messages where they need no variables of a request."""
+
+    recipe: Recipe
+    own: Any | None
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A version as a worker uses it; `own` are its messages where they need no variables of a request."""
+    """A version as a worker uses it; `forms` by the API's path, made at first use."""
 
     version: Version
     compiled: CompiledPrompt
-    recipe: Recipe
-    own: OwnMessages | None
+    forms: dict[bytes, Form] = field(default_factory=dict)
+
+    def form(self, api: Api[Any]) -> Form:
+        """Raises `InvalidValue` for what the API cannot be given."""
+        form = self.forms.get(api.PATH)
+        if form is None:
+            static = self.compiled.static_messages
+            own = None if static is None else api.encode_messages(static)
+            form = self.forms[api.PATH] = Form(api.recipe(self.version.content, self.version.prompt), own)
+        return form
 
 
 def prepare(version: Version) -> Prepared:
-    compiled = compile_prompt(version.content)
-    static = compiled.static_messages
-    own = None if static is None else encode_messages(static)
-    return Prepared(version, compiled, recipe(version.content, version.prompt), own)
+    return Prepared(version, compile_prompt(version.content))
 
 
 class Versions:

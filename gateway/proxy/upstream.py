@@ -14,9 +14,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 from gateway.errors import (
@@ -25,10 +25,12 @@ from gateway.errors import (
     Overloaded,
     Unavailable,
     UpstreamConnectTimeout,
+    UpstreamError,
+    UpstreamImpatience,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.proxy.base import Call, Receiver
+from gateway.proxy.base import Call, Receiver, ResponseHead
 from gateway.proxy.upstream_call import OpenCall, Phase
 from gateway.proxy.upstream_connection import Connection
 from gateway.settings import Limits, Timeouts
@@ -36,6 +38,20 @@ from gateway.wire import Piece
 
 RETRY_AFTER = 1.0  # s; a full queue moves as fast as the provider answers
 JITTER = 0.25  # share of the maximum age, so that a fleet's connections do not all end together
+
+
+class Health(Protocol):
+    """Who judges the provider by what becomes of its calls; each is told of once."""
+
+    slow_after: float | None  # s without a first byte
+
+    def answered(self, head: ResponseHead) -> None: ...
+
+    def broke(self, error: GatewayError) -> None:
+        """No answer, or not the whole, for whatever reason; not if the client left."""
+
+    def slow(self) -> None:
+        """No answer for `slow_after`; it may still come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,9 @@ class PoolCounts:
     reused: int
     retried: int
     failures: int
+
+    def __add__(self, other: PoolCounts) -> PoolCounts:
+        return PoolCounts(*map(int.__add__, astuple(self), astuple(other)))
 
 
 def tls_context(ca_file: str | None = None, *, verify: bool = True) -> ssl.SSLContext:
@@ -72,6 +91,7 @@ class Pool:
     """Implements `Upstream` for the origin of `base_url` (http or https; its path is the caller's matter).
 
     `clock` gives monotonic seconds, `random` [0, 1). `sweep` is to be called about once a second.
+    `connections` lowers the limit of connections, and of requests that wait for one.
     """
 
     def __init__(
@@ -83,6 +103,8 @@ class Pool:
         clock: Callable[[], float],
         random: Callable[[], float],
         tls: ssl.SSLContext | None = None,
+        connections: int | None = None,
+        health: Health | None = None,
     ) -> None:
         parts = urlsplit(base_url)
         secure = parts.scheme == "https"
@@ -94,6 +116,8 @@ class Pool:
         self._port = parts.port or (443 if secure else 80)
         self._tls = (tls or tls_context()) if secure else None
         self._limits = limits
+        self._most = connections or limits.upstream_connections
+        self._health = health
         self._timeouts = timeouts
         self._random = random
         self._connections: set[Connection] = set()  # connecting, busy, idle, and closing until they are gone
@@ -116,6 +140,16 @@ class Pool:
             retried=self._retried,
             failures=self._failures,
         )
+
+    @property
+    def calls(self) -> int:
+        """Requests under way."""
+        return len(self._calls)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a request would not have to wait for a connection that others use."""
+        return bool(self._idle) or len(self._connections) < self._most
 
     # --- Upstream
 
@@ -140,9 +174,9 @@ class Pool:
             call.start(connection)
         elif self._closing:
             self._fail_soon(call, Unavailable("the gateway is shutting down", retry_after=RETRY_AFTER))
-        elif len(self._connections) < self._limits.upstream_connections:
+        elif len(self._connections) < self._most:
             self._connect(call)
-        elif len(self._queue) < self._limits.upstream_connections:
+        elif len(self._queue) < self._most:
             self._queue[call] = None
         else:
             self._fail_soon(call, self._overloaded(f"{len(self._queue)} requests wait for a connection"))
@@ -158,6 +192,19 @@ class Pool:
         for call in list(self._calls):
             if now >= call.deadline(queue=limits.queue, connect=limits.connect, idle=limits.idle):
                 call.fail(self._impatience(call))
+            elif self._health is not None and call.grows_slow(now, self._health.slow_after):
+                self._health.slow()
+
+    async def answers(self) -> bool:
+        """Whether its port takes connections, within the limit of connecting."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                transport, _ = await loop.create_connection(asyncio.Protocol, self._host, self._port)
+        except OSError:  # TimeoutError is one
+            return False
+        transport.abort()
+        return True
 
     def drain(self) -> None:
         """Close idle connections, and the others after the answer that they carry. New requests are refused
@@ -209,7 +256,7 @@ class Pool:
     def gone(self, connection: Connection) -> None:
         """It is closed, or was never opened: there is room for another."""
         self._connections.discard(connection)
-        while self._queue and len(self._connections) < self._limits.upstream_connections:
+        while self._queue and len(self._connections) < self._most:
             call = next(iter(self._queue))
             del self._queue[call]
             call.since = self.clock()
@@ -224,10 +271,19 @@ class Pool:
         call.resent = True
         self._connect(call)
 
-    def closed(self, call: OpenCall, *, failed: bool) -> None:
+    def answered(self, call: OpenCall, head: ResponseHead) -> None:
+        if self._health is not None and not call.slow:
+            self._health.answered(head)
+
+    def closed(self, call: OpenCall, error: GatewayError | None) -> None:
         self._calls.discard(call)
         self._queue.pop(call, None)
-        self._failures += failed
+        if error is None:
+            return
+        self._failures += 1
+        told = call.slow or isinstance(error, UpstreamImpatience)
+        if self._health is not None and not told and isinstance(error, UpstreamError):
+            self._health.broke(error)
 
     # --- connecting
 
@@ -281,7 +337,7 @@ class Pool:
 
     def _overloaded(self, why: str) -> Overloaded:
         return Overloaded(
-            f"all {self._limits.upstream_connections} connections to {self.origin} are in use and {why}",
+            f"all {self._most} connections to {self.origin} are in use and {why}",
             retry_after=RETRY_AFTER,
         )
 
@@ -298,7 +354,8 @@ class Pool:
             )
         if not call.ended:
             return UpstreamTimeout(f"{self.origin} took nothing of the request for {self._timeouts.idle:g} s")
-        return UpstreamTimeout(f"{self.origin} did not answer within {call.first_byte:g} s")
+        silent = UpstreamTimeout if call.first_byte >= self._timeouts.first_byte else UpstreamImpatience
+        return silent(f"{self.origin} did not answer within {call.first_byte:g} s")
 
     def _unreachable(self, error: BaseException) -> UpstreamUnreachable:
         if isinstance(error, ssl.SSLCertVerificationError):

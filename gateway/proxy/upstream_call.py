@@ -16,7 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import GatewayError, UpstreamBroken
-from gateway.proxy.base import Receiver
+from gateway.proxy.base import Receiver, ResponseHead
 from gateway.wire import Piece
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ class Owner(Protocol):
 
     def send_again(self, call: OpenCall) -> None: ...
 
-    def closed(self, call: OpenCall, *, failed: bool) -> None: ...
+    def answered(self, call: OpenCall, head: ResponseHead) -> None: ...
+
+    def closed(self, call: OpenCall, error: GatewayError | None) -> None: ...
 
 
 class OpenCall:
@@ -83,6 +85,7 @@ class OpenCall:
         "receiver",
         "resent",
         "since",
+        "slow",
         "streamed",
     )
 
@@ -109,6 +112,7 @@ class OpenCall:
         self.since = 0.0
         self.answered = False  # a byte of the answer has come
         self.resent = False
+        self.slow = False  # and its pool has told so
         self.paused = False
         self._head = head
         self.body: Sequence[Piece] = body or ()  # kept until the answer begins, for sending it again
@@ -145,7 +149,7 @@ class OpenCall:
 
     def cancel(self) -> None:
         if self.phase is not Phase.DONE:
-            self._close(failed=False)
+            self._close(None)
 
     def pause(self) -> None:
         self.paused = True
@@ -208,23 +212,29 @@ class OpenCall:
             return self.since + self.first_byte
         return NEVER if self._told_writable else self.since + idle
 
+    def grows_slow(self, now: float, limit: float | None) -> bool:
+        """True once, when the wait for the first byte has become longer than `limit` s."""
+        waits = limit is not None and not self.slow and self.phase is Phase.SENT and self.ended
+        self.slow = self.slow or (waits and limit is not None and now - self.since >= limit)
+        return waits and self.slow
+
     def fail(self, error: GatewayError) -> None:
         if self.phase is not Phase.DONE:
             receiver = self.receiver
-            self._close(failed=True)
+            self._close(error)
             receiver.response_failed(error)
 
     def finish(self) -> None:
         """The answer is complete; the connection is the caller's."""
         self._end()
-        self.owner.closed(self, failed=False)
+        self.owner.closed(self, None)
 
     # --- private
 
-    def _close(self, *, failed: bool) -> None:
+    def _close(self, error: GatewayError | None) -> None:
         connection = self.connection
         self._end()
-        self.owner.closed(self, failed=failed)
+        self.owner.closed(self, error)
         if connection is not None:
             self.owner.discard(connection)
 

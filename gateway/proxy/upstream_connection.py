@@ -106,6 +106,7 @@ class Connection:
             if call.phase is Phase.SENT:
                 call.phase = Phase.READING
                 call.body = ()
+                self.owner.answered(call, reader.head)
                 receiver.response_head(reader.head)
             if body and self.call is call:
                 receiver.response_data(body)

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from gateway.domain.pins import PinRules, View
+from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
 from gateway.domain.request_id import RequestId, sign
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
+from gateway.proxy.aliases import AliasBoard
 from gateway.proxy.base import Handler, Head, Link, unforeseen
 from gateway.proxy.budget import BodyBudget
 from gateway.proxy.choice import Choice
@@ -22,14 +23,17 @@ from gateway.proxy.edge import Edge
 from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.hotkeys import HotKeys
 from gateway.proxy.managed import Managed
+from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
+from gateway.proxy.named import Named, names_model
 from gateway.proxy.pins import PinBoard
 from gateway.proxy.recorder import Recorder
+from gateway.proxy.router import Router
 from gateway.proxy.snapshots import Snapshots, Versions
-from gateway.proxy.upstream import Pool, tls_context
 from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
 from gateway.telemetry.histograms import Histograms
+from gateway.wire.routes import ROUTES, error_shape
 from gateway.wire.selection import split_path
 
 logger = logging.getLogger(__name__)
@@ -38,7 +42,6 @@ SWEEP = 1.0  # s
 DRAIN_STEP = 0.05  # s
 IDLE_GRACE = 1.0  # s
 OPEN_AGAIN = 1.0  # s between attempts to open a store that was not there at the start
-CHAT = b"/v1/chat/completions"
 API = b"/v1/"
 MOST_MODELS = 1000
 START_PATIENCE = 3.0  # s that a start waits for the store before it serves what is kept on disk
@@ -53,6 +56,7 @@ class Worker:
         self.clock: Callable[[], float] = loop.time
         self.random = random
         self.keys = tuple(key.encode() for key in settings.signing_keys)
+        self._nonce = int.from_bytes(os.urandom(NONCE_BYTES), "big")  # then counted: it only keeps ids apart
         self.budget = BodyBudget(settings.limits.body_budget_bytes)
         self.hot = HotKeys(share=settings.sessions.hot_share, count=settings.sessions.hot_count)
         self.session_headers = tuple(name.lower().encode() for name in settings.sessions.headers)
@@ -67,6 +71,10 @@ class Worker:
             size=settings.sessions.cache,
             patience=settings.sessions.lookup_timeout,
         )
+        self.aliases = AliasBoard(
+            store, ttl=settings.sessions.pin_ttl, patience=settings.sessions.lookup_timeout
+        )
+        self.sources = {path: api.session_sources(settings.sessions.sources) for path, api in ROUTES.items()}
         self.histograms = Histograms()
         self.recorder = Recorder(
             store,
@@ -77,19 +85,7 @@ class Worker:
         self.pins.known = self.recorder.pinned
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
         self.sessionless: dict[str, int] = {}  # requests that were assigned one by one, by cause
-        upstream = settings.upstream
-        parts = urlsplit(upstream.base_url)
-        self.upstream_host = parts.netloc.encode()
-        self._base = parts.path.encode()
-        self.authorization = None if upstream.api_key is None else b"Bearer " + upstream.api_key.encode()
-        self.upstream = Pool(
-            upstream.base_url,
-            settings.limits,
-            settings.timeouts,
-            clock=self.clock,
-            random=random,
-            tls=tls_context(upstream.ca_file, verify=upstream.verify_tls),
-        )
+        self.upstream = Router(settings, clock=self.clock, random=random)
         self.edge = Edge(self.open, settings.limits, settings.timeouts, clock=self.clock, random=random)
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -109,12 +105,25 @@ class Worker:
                 raise NotFound(
                     f"there is nothing at {head.path[:200].decode('latin-1')}; routes begin with /v1/"
                 )
-            if path == CHAT:
+            shape = error_shape(path)
+            if shape is not None:
+                link.speak(shape)
+            if path in ROUTES:
                 if head.method != b"POST":
-                    raise MethodNotAllowed("chat completions are asked for by POST")
+                    raise MethodNotAllowed("an answer of a model is asked for by POST")
                 return Managed(self, head, link, path, path_prompt)
-            exchange = Exchange(self, head, link)
-            exchange.forward(self.target(path, head.query), None if head.length != 0 else (), head.length)
+            if self.upstream.wants_model(path) and names_model(head):
+                return Named(self, head, link, path, path_prompt)
+            bindings = self.settings.bindings
+            exchange: Exchange
+            if bindings.list_models and (alias := asked_alias(head, path, bindings.aliases)) is not None:
+                answer_alias(head, link, alias)
+                return Refusal()
+            if bindings.list_models and asks_for_list(head, path):
+                exchange = ModelList(self, head, link)
+            else:
+                exchange = Exchange(self, head, link)
+            exchange.forward(path, None if head.length != 0 else (), head.length)
             return exchange
         except GatewayError as error:
             link.fail(error)
@@ -122,22 +131,22 @@ class Worker:
             link.fail(unforeseen())
         return Refusal()
 
+    def count_sessionless(self, cause: str) -> None:
+        self.sessionless[cause] = self.sessionless.get(cause, 0) + 1
+
     def remember_no_usage(self, model: str) -> None:
         if len(self.no_usage) >= MOST_MODELS:  # clients can make names up
             self.no_usage.clear()
         self.no_usage.add(model)
 
-    def target(self, path: bytes, query: bytes) -> bytes:
-        """The request target at the provider: its base path stands for our /v1."""
-        target = self._base + path[len(API) - 1 :]
-        return target + b"?" + query if query else target
-
     def request_id(self, choice: Choice) -> bytes:
         now = self.snapshots.store_time(self.clock())
         session = choice.session or b""
-        return sign(
-            RequestId(choice.rollout, choice.version, choice.arm, session, now, os.urandom(4)), self.keys[0]
-        ).encode()
+        self._nonce = nonce = (self._nonce + 1) & 0xFFFFFFFF
+        id = RequestId(
+            choice.rollout, choice.version, choice.arm, session, now, nonce.to_bytes(NONCE_BYTES, "big")
+        )
+        return sign(id, self.keys[0]).encode()
 
     def view(self, prompt: str) -> View:
         """What is known of a prompt that has a live version, now."""
@@ -292,6 +301,7 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upstream.close()
         await self.pins.close()
+        await self.aliases.close()
         await self.recorder.close()
         await self.store.close()
 

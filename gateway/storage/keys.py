@@ -10,6 +10,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     rollout/{prompt}/{id}                      a rollout that has ended
     audit/{sequence}                           the hash chain; its order is a compare-and-set on `audit-head`
     pin/{rollout}/{session}                    a session's arm (a key with a time to live)
+    alias/{response}                           the session that a response belongs to (in the same way)
     evidence/{rollout}                         batches of records (a log)
     decisions/{rollout}                        what was decided on them (a log)
     checkpoint/{rollout}                       the fold's state and its place in the log
@@ -24,6 +25,7 @@ ROLLOUTS = "rollout/"
 AUDIT = "audit/"
 AUDIT_HEAD = "audit-head"
 PINS = "pin/"
+ALIASES = "alias/"
 CONTROLLER = "controller"  # the lease
 
 
@@ -69,6 +71,11 @@ def audit(sequence: int) -> str:
 def pin(rollout: str, session: str) -> str:
     """`session` is the session's keyed hash, never the key that the client sent."""
     return f"{PINS}{rollout}/{session}"
+
+
+def alias(response: str) -> str:
+    """`response` is the keyed hash of a response's id."""
+    return f"{ALIASES}{response}"
 
 
 def evidence(rollout: str) -> str:

@@ -22,6 +22,7 @@ from gateway.wire.chat_events import ChatScanner
 from gateway.wire.error_body import error_body, sse_error
 from gateway.wire.options import Option, apply_options, check_reserved, compile_options
 from gateway.wire.reading import decode_list, model_of, stream_of
+from gateway.wire.shapes import Turn
 from gateway.wire.splice import Edit, Fields, elements, gaps, replace, split
 from gateway.wire.usage import read_answer
 
@@ -47,12 +48,7 @@ _SYNONYMS = {"max_tokens": ("max_completion_tokens",), "max_completion_tokens": 
 _USAGE = b'{"include_usage":true}'
 
 
-class _Turn(msgspec.Struct, gc=False):
-    role: str | None = None
-    content: msgspec.Raw = msgspec.Raw()
-
-
-_TURNS = msgspec.json.Decoder(list[_Turn])
+_TURNS = msgspec.json.Decoder(list[Turn])
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
 
@@ -112,10 +108,10 @@ def _response_format(schema: dict[str, object], name: str, locked: bool) -> Opti
 def inspect(fields: Fields) -> Request:
     """Raises `InvalidValue` for a field of the wrong type and `DuplicateKey` for a repeated one."""
     raw = fields.get("messages")
-    turns: list[_Turn] = [] if raw is None else decode_list(raw, _TURNS, "messages")
+    turns: list[Turn] = [] if raw is None else decode_list(raw, _TURNS, "messages")
     has_assistant = False
-    system: _Turn | None = None
-    user: _Turn | None = None
+    system: Turn | None = None
+    user: Turn | None = None
     for turn in turns:
         role = turn.role
         if role == "assistant":

@@ -7,6 +7,7 @@ so they are dropped here in both directions.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from gateway.errors import MalformedRequest
 from gateway.wire import Headers
@@ -44,20 +45,26 @@ _STREAM_DROP = frozenset({b"cache-control", b"x-accel-buffering"})
 _STREAM_ADD: Headers = [(b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")]
 _USUAL = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 _NONE: frozenset[bytes] = frozenset()
+_NO_HEADERS: Headers = []
 
 
 def request_block(
-    headers: Headers, host: bytes, *, authorization: bytes | None = None, managed: bool = False
+    headers: Headers,
+    host: bytes,
+    *,
+    added: Headers = _NO_HEADERS,
+    dropped: frozenset[bytes] = _NONE,
+    managed: bool = False,
 ) -> bytes:
     """Header lines for the upstream, each with its CRLF, without framing and without the blank line.
 
-    `authorization` replaces the client's own. A `managed` body has been decoded and is answered in the
-    clear: no content-encoding, and accept-encoding is identity. Raises `MalformedRequest` for a name or value
-    that would end its line.
+    Those named in `dropped` are not forwarded, `added` are put in. A `managed` body has been decoded and is
+    answered in the clear: no content-encoding, and accept-encoding is identity. Raises `MalformedRequest` for
+    a name or value that would end its line.
     """
     drop = _MANAGED_DROP if managed else _REQUEST_DROP
-    if authorization is not None:
-        drop = drop | {b"authorization"}
+    if dropped:
+        drop = drop | dropped
     lines = [b"host: " + host]
     named = _NONE
     for header in headers:
@@ -69,8 +76,8 @@ def request_block(
         lines = lines[:1] + [b": ".join(header) for header in headers if header[0] not in drop | named]
     if managed:
         lines.append(b"accept-encoding: identity")
-    if authorization is not None:
-        lines.append(b"authorization: " + authorization)
+    for header in added:
+        lines.append(b": ".join(header))
     return _block(lines)
 
 
@@ -114,16 +121,18 @@ def prompt_headers(
 ) -> Headers:
     """What a managed response tells of itself. All values are names, numbers or ids, so none can break a
     line; without a rollout there is no such header."""
-    found = [
+    return [*_told(prompt, version, arm, rollout, reason), (b"x-request-id", request_id)]
+
+
+@lru_cache(maxsize=1024)  # few of them at a time
+def _told(prompt: str, version: int, arm: str, rollout: str, reason: str) -> tuple[tuple[bytes, bytes], ...]:
+    found = (
         (b"x-prompt-name", prompt.encode()),
         (b"x-prompt-version", b"%d" % version),
         (b"x-prompt-arm", arm.encode()),
         (b"x-prompt-reason", reason.encode()),
-        (b"x-request-id", request_id),
-    ]
-    if rollout:
-        found.append((b"x-prompt-rollout", rollout.encode()))
-    return found
+    )
+    return (*found, (b"x-prompt-rollout", rollout.encode())) if rollout else found
 
 
 def connection_named(value: bytes) -> frozenset[bytes]:

@@ -1,8 +1,9 @@
 """The managed routes: which API a path speaks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from gateway.errors import GatewayError
 from gateway.wire import chat, messages, responses
 from gateway.wire.api import Api
 
@@ -14,6 +15,11 @@ def _by_path(*apis: Api[Any]) -> Mapping[bytes, Api[Any]]:
 ROUTES = _by_path(chat, responses, messages)
 
 
-def shape_of(path: bytes) -> Api[Any]:
-    """Whose errors a path expects, managed or not: below `/v1/messages` Anthropic's, elsewhere OpenAI's."""
-    return messages if path.startswith(messages.PATH) else chat
+def api_of(path: bytes) -> Api[Any]:
+    """The API of a managed route; of another one, the API whose errors it expects."""
+    return ROUTES.get(path) or (messages if path.startswith(messages.PATH) else chat)
+
+
+def error_shape(path: bytes) -> Callable[[GatewayError], bytes] | None:
+    """The shape of our errors below `/v1/messages`, managed or not; None: OpenAI's, as everywhere else."""
+    return messages.error_body if path.startswith(messages.PATH) else None

@@ -20,6 +20,7 @@ import msgspec
 
 from gateway.domain.names import NAME
 from gateway.errors import InvalidValue, InvalidVariables
+from gateway.wire.shapes import PromptReference
 from gateway.wire.splice import Fields
 
 PROMPT_HEADER = b"x-prompt"
@@ -40,13 +41,7 @@ class Selection(NamedTuple):
     source: Source
 
 
-class _Prompt(msgspec.Struct, forbid_unknown_fields=True):
-    id: str
-    version: str | int | None = None
-    variables: dict[str, Any] | None = None
-
-
-_PROMPT = msgspec.json.Decoder(_Prompt)
+_PROMPT = msgspec.json.Decoder(PromptReference)
 _VARIABLES = msgspec.json.Decoder(dict[str, Any])
 _NONE: Mapping[str, Any] = {}
 

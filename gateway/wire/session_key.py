@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from gateway.wire.api import Request
+from gateway.wire.shapes import Identified, Tool
 from gateway.wire.splice import Fields
 
 MAX_KEY = 512  # bytes
@@ -32,23 +34,10 @@ class SessionKey(NamedTuple):
     raw: bytes
 
 
-class _Function(msgspec.Struct):
-    name: msgspec.Raw = msgspec.Raw()
-
-
-class _Tool(msgspec.Struct):
-    function: _Function | None = None
-    name: msgspec.Raw = msgspec.Raw()
-
-
-class _Identified(msgspec.Struct):
-    id: str | None = None
-
-
-_TOOLS = msgspec.json.Decoder(list[_Tool])
+_TOOLS = msgspec.json.Decoder(list[Tool])
 _METADATA = msgspec.json.Decoder(dict[str, Any])
 _TEXT = msgspec.json.Decoder(str)
-_CONVERSATION = msgspec.json.Decoder(str | _Identified)
+_CONVERSATION = msgspec.json.Decoder(str | Identified)
 
 
 def find_session(
@@ -62,7 +51,7 @@ def find_session(
     above 512 bytes is no session (`over_long`), and later sources are not asked."""
     for source in sources:
         if source == "header":
-            raw = next((value for name in header_names if (value := headers.get(name))), b"")
+            raw = _first_of(header_names, headers)
         elif source == "fingerprint":
             raw = fingerprint(fields, request)
         else:
@@ -70,6 +59,14 @@ def find_session(
         if raw:
             return SessionKey(source, raw) if len(raw) <= MAX_KEY else "over_long"
     return "absent"
+
+
+def _first_of(names: Sequence[bytes], headers: Mapping[bytes, bytes]) -> bytes:
+    for name in names:
+        value = headers.get(name)
+        if value:
+            return value
+    return b""
 
 
 def fingerprint(fields: Fields, request: Request) -> bytes:
@@ -97,11 +94,18 @@ def tool_names(fields: Fields) -> list[bytes]:
 def session_hash(secret: bytes, prompt: str, key_scope: bytes, key: SessionKey) -> bytes:
     """16 bytes of keyed BLAKE2b (RFC 7693) over prompt, scope, kind and key; a secret above 64 bytes is
     hashed first, as in HMAC."""
-    if len(secret) > hashlib.blake2b.MAX_KEY_SIZE:
-        secret = hashlib.blake2b(secret).digest()
     # Names hold no NUL; the scope's length keeps scope and key apart.
     message = b"%b\0%b\0%d:%b%b" % (prompt.encode(), key.kind.encode(), len(key_scope), key_scope, key.raw)
-    return hashlib.blake2b(message, key=secret, digest_size=HASH_BYTES, person=b"session").digest()
+    hasher = _keyed(secret).copy()
+    hasher.update(message)
+    return hasher.digest()
+
+
+@lru_cache(maxsize=8)  # a key costs a block of its own: half of what a short message takes
+def _keyed(secret: bytes) -> hashlib.blake2b:
+    if len(secret) > hashlib.blake2b.MAX_KEY_SIZE:
+        secret = hashlib.blake2b(secret).digest()
+    return hashlib.blake2b(key=secret, digest_size=HASH_BYTES, person=b"session")
 
 
 def _from_body(source: str, fields: Fields) -> bytes:
@@ -120,6 +124,6 @@ def _from_body(source: str, fields: Fields) -> bytes:
             value = _TEXT.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return b""
-    if isinstance(value, _Identified):
+    if isinstance(value, Identified):
         value = value.id
     return value.encode() if isinstance(value, str) else b""

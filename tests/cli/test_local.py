@@ -40,7 +40,7 @@ def test_bad_overrides_are_refused(on_store: Cli, arguments: tuple[str, ...], co
 
 def test_config_check(local: Cli) -> None:
     good = local("config", "check", "gateway.yaml", "--json")
-    assert good.json["upstream"] == "http://127.0.0.1:9/v1"
+    assert good.json["upstreams"] == ["http://127.0.0.1:9/v1"]
     (local.folder / "bad.yaml").write_text("upstream: {base_url: nowhere}\nworkers: 0\nsurprise: 1\n")
     bad = local("config", "check", "bad.yaml")
     assert (bad.code, bad.out) == (2, "")

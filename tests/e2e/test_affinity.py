@@ -6,24 +6,43 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 
 from tests.support.gateway import Answer, Gateway, RawClient, ask_once, make_gateway, running
 
 SESSIONS, TURNS = 1000, 5
-NEW_SESSIONS = 20_000
+NEW_SESSIONS, CONNECTIONS = 20_000, 32
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """Beside other tests the machine itself may stand still for longer than the usual limit of a look-up,
+    beyond which a session is served by its hash."""
+    made = make_gateway(tmp_path_factory.mktemp("affinity"), extra="sessions: {lookup_timeout: 2}")
+    with running(made) as gateway:
+        yield gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    gateway: Gateway
+    candidate: int
+
+    @property
+    def port(self) -> int:
+        return self.gateway.port
 
 
 @pytest.fixture
-def rollout(folder: Path) -> Iterator[Gateway]:
-    """Version 2 at weight 0.10, in effect. Beside other tests the machine itself may stand still for longer
-    than the usual limit of a look-up, beyond which a session is served by its hash."""
-    with running(make_gateway(folder, extra="sessions: {lookup_timeout: 2}")) as gateway:
-        gateway.start_rollout(gateway.push("second"), 0.10)
-        time.sleep(1.6)  # one second ahead, and half a second until every worker knows
-        yield gateway
+def rollout(patient: Gateway, request: pytest.FixtureRequest) -> Iterator[Rollout]:
+    """A version that no other test knows, at weight 0.10, in effect; rolled back in the end."""
+    candidate = patient.push(request.node.name)
+    patient.start_rollout(candidate, 0.10)
+    time.sleep(1.6)  # one second ahead, and half a second until every worker knows
+    yield Rollout(patient, candidate)
+    patient.act("roll_back")
 
 
 def chat(session: int, turn: int) -> bytes:
@@ -37,7 +56,7 @@ def chat(session: int, turn: int) -> bytes:
     return json.dumps({"model": "m", "messages": messages}).encode()
 
 
-async def test_the_weight_is_the_share_of_new_sessions(rollout: Gateway) -> None:
+async def test_the_weight_is_the_share_of_new_sessions(rollout: Rollout) -> None:
     numbers = iter(range(NEW_SESSIONS))
     arms: list[str] = []
 
@@ -52,7 +71,7 @@ async def test_the_weight_is_the_share_of_new_sessions(rollout: Gateway) -> None
                 client = await RawClient.connect(rollout.port)
         await client.close()
 
-    await asyncio.gather(*(ask() for _ in range(8)))
+    await asyncio.gather(*(ask() for _ in range(CONNECTIONS)))
     assert len(arms) == NEW_SESSIONS
     assert 0.09 <= arms.count("canary") / NEW_SESSIONS <= 0.11
 
@@ -70,7 +89,7 @@ async def paced(count: int, rate: float) -> AsyncIterator[int]:
 @pytest.mark.parametrize("gap", [0.05, 2.0])
 @pytest.mark.parametrize("steps", [(), (0.5, 1.0)], ids=["steady", "raised"])
 async def test_a_session_sees_one_version(
-    rollout: Gateway, key: str, gap: float, steps: tuple[float, ...]
+    rollout: Rollout, key: str, gap: float, steps: tuple[float, ...]
 ) -> None:
     versions: dict[int, list[int]] = {}
     failed: list[Answer] = []
@@ -88,7 +107,7 @@ async def test_a_session_sees_one_version(
     async def raise_weight() -> None:
         for step in steps:
             await asyncio.sleep(1.3)
-            await asyncio.to_thread(rollout.act, "weight", weight=step)
+            await asyncio.to_thread(rollout.gateway.act, "weight", weight=step)
 
     raising = asyncio.create_task(raise_weight())
     conversations = [asyncio.create_task(converse(number)) async for number in paced(SESSIONS, 250)]
@@ -97,4 +116,4 @@ async def test_a_session_sees_one_version(
     flipped = {session: seen for session, seen in versions.items() if len(set(seen)) != 1}
     assert not flipped
     assert len(versions) == SESSIONS
-    assert {2, 1} == {version for seen in versions.values() for version in seen}
+    assert {1, rollout.candidate} == {version for seen in versions.values() for version in seen}

@@ -6,7 +6,6 @@ A broken answer never ends cleanly, no client waits for ever, and afterwards the
 from __future__ import annotations
 
 import asyncio
-import base64
 import gzip
 import json
 from pathlib import Path
@@ -85,8 +84,7 @@ WHOLE_STREAMS = frozenset(
 
 async def check_verbatim(stage: WorkerStage, fault: str, reply: Reply) -> None:
     """What the provider sends to the same request, however it is cut, compressed or framed on the way."""
-    sent = base64.b64decode(stage.seen()[-1]["body"])
-    direct = (await ask(stage.simulator.port, CHAT, sent, x_sim_fault=fault)).body
+    direct = (await ask(stage.simulator.port, CHAT, stage.sent_bytes(), x_sim_fault=fault)).body
     packed = fault == "gzip" and "content-encoding" not in reply.headers
     assert reply.body == (gzip.decompress(direct) if packed else direct)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.proxy.exchange import seconds
+from gateway.proxy.router import seconds
 from tests.support.scripted_provider import on_uvloop
 from tests.support.worker import request_bytes, until, worker_stage
 

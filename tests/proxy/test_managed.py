@@ -308,7 +308,7 @@ def _unsettled(stage: WorkerStage, link: NotingLink) -> tuple[Managed, Pinning]:
     assignment = Assignment("stable", 1, "weight", "r1", True, PIN, write=True)
     pinning = Pinning(Board(), b"session", assignment)  # type: ignore[arg-type]
     exchange.choice = Choice(1, "stable", "weight", "r1", b"session", pinning)
-    pinning.start(exchange._pin_settled)
+    pinning.start(exchange._settle)
     return exchange, pinning
 
 

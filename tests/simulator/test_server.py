@@ -232,6 +232,8 @@ async def refused(port: int) -> bool:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it waited in the queue of a listener that closed
+        return False
     writer.close()
     return False
 

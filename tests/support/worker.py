@@ -182,9 +182,12 @@ class WorkerStage:
     def seen(self, last: int = 1) -> list[dict[str, Any]]:
         return self.simulator.provider.journal.last(last)
 
-    def sent(self) -> dict[str, Any]:
+    def sent_bytes(self) -> bytes:
         """The body that the provider received last."""
-        body: dict[str, Any] = json.loads(base64.b64decode(self.seen()[-1]["body"]))
+        return base64.b64decode(self.seen()[-1]["body"])
+
+    def sent(self) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(self.sent_bytes())
         return body
 
     # --- what is held
@@ -196,7 +199,7 @@ class WorkerStage:
         return {
             "exchanges": worker.edge.exchanges,
             "buffered": worker.edge.buffered,
-            "calls": len(worker.upstream._calls),
+            "calls": worker.upstream.calls,
             "queued": counts.queued,
             "connecting": counts.connecting,
             "busy": counts.open - counts.idle - counts.connecting,
@@ -204,7 +207,7 @@ class WorkerStage:
             "waiting": len(worker.budget._waiting),
             "loads": len(worker.versions._waiting),
             "lookups": len(worker.pins._asking),
-            "tasks": len(worker.pins._tasks) + len(worker.versions._tasks),
+            "tasks": len(worker.pins._tasks) + len(worker.versions._tasks) + len(worker.aliases._tasks),
         }
 
     async def assert_empty(self, limit: float = 2.0) -> None:
@@ -250,13 +253,14 @@ async def worker_stage(
     asyncio.get_running_loop().set_exception_handler(_note_unhandled(complaints))
     simulator = await start_simulator(load_scenario(scenario))
     store = SqliteStore(folder / "store", limits=PATIENT)
+    base_url = f"http://127.0.0.1:{simulator.port}/v1"
     worker = build_worker(
         Settings.model_validate(
             {
                 "store": {"kind": "sqlite", "directory": str(folder / "store")},
                 "data_directory": str(folder / "data"),
                 "signing_keys": ["0123456789abcdef0123456789abcdef"],
-                "upstream": {"base_url": f"http://127.0.0.1:{simulator.port}/v1"},
+                **({} if "upstreams" in settings else {"upstream": {"base_url": base_url}}),
                 **settings,
             }
         ),

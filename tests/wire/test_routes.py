@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.wire import chat, messages, responses
-from gateway.wire.routes import ROUTES, shape_of
+from gateway.wire.routes import ROUTES, api_of, error_shape
 
 
 def test_the_managed_routes() -> None:
@@ -15,13 +15,14 @@ def test_the_managed_routes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "api"),
+    ("path", "shape"),
     [
-        (b"/v1/messages", messages),
-        (b"/v1/messages/count_tokens", messages),
-        (b"/v1/responses/r1", chat),
-        (b"/v1/files", chat),
+        (b"/v1/messages", messages.error_body),
+        (b"/v1/messages/count_tokens", messages.error_body),
+        (b"/v1/responses/r1", None),
+        (b"/v1/files", None),
     ],
 )
-def test_whose_errors_a_path_expects(path: bytes, api: object) -> None:
-    assert shape_of(path) is api
+def test_whose_errors_a_path_expects(path: bytes, shape: object) -> None:
+    assert error_shape(path) is shape
+    assert api_of(path).error_body is (shape or chat.error_body)

@@ -1,32 +1,15 @@
-"""Typed settings of config/*.yaml: every field is declared, documented and limited here, once.
-
-`load_settings` is pure: the caller reads the file and passes the environment. `${env:NAME}` is allowed in
-string values and nowhere else. An error names the file, the field, the value and what is allowed.
-"""
+"""All sections and the whole."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gateway.domain.policy import Policy, read_policies
-from gateway.errors import ConfigError, InvalidValue
-
-ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
-NamePattern = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Bytes = Annotated[int, Field(ge=1024)]
-
-KIB, MIB = 1024, 1024 * 1024
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from gateway.errors import InvalidValue
+from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
+from gateway.settings.providers import Breaker, Price, Upstream
 
 
 class Listen(Section):
@@ -61,26 +44,6 @@ class RedisSettings(Section):
     """Start although the server does not keep what it acknowledges (appendonly, noeviction)."""
 
 
-class Upstream(Section):
-    name: NamePattern = "default"
-    """Name of the provider in logs and metrics."""
-    base_url: str
-    """Where requests go, for example https://api.openai.com/v1 (with the /v1)."""
-    api_key: str | None = Field(default=None, repr=False)
-    """Sent as bearer token instead of the client's own; without it the client's passes through."""
-    ca_file: str | None = None
-    """PEM file of the authorities that sign the provider's certificate; default: the system's."""
-    verify_tls: bool = True
-    """Check the provider's certificate; switch off for tests only."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_url(cls, value: str) -> str:
-        if not re.match(r"https?://[^/\s?#@]+(/[^\s?#]*)?$", value):
-            raise ValueError("must be http://host[:port][/path] or https://… without query or credentials")
-        return value.rstrip("/")
-
-
 class SimulatorSettings(Section):
     host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
     """Address of the simulated provider."""
@@ -104,6 +67,8 @@ class Bindings(Section):
     """Model name in the request → prompt."""
     explicit_versions: bool = False
     """Serve `x-prompt: name/version` to anyone; such requests are no evidence."""
+    list_models: bool = False
+    """Name the aliases in /v1/models, before the provider's own models; else that route passes unchanged."""
 
 
 SessionSource = Literal[
@@ -122,6 +87,7 @@ class Sessions(Section):
     sources: tuple[SessionSource, ...] = (
         "header",
         "conversation",
+        "previous_response_id",
         "metadata.session_id",
         "safety_identifier",
         "user",
@@ -260,7 +226,12 @@ class Settings(Section):
     listen: Listen = Listen()
     admin: Admin = Admin()
     store: Annotated[SqliteSettings | RedisSettings, Field(discriminator="kind")] = SqliteSettings()
-    upstream: Upstream
+    upstream: Upstream | None = None
+    upstreams: tuple[Upstream, ...] = ()
+    """Several providers, instead of `upstream`: a list of sections with the same fields."""
+    breaker: Breaker = Breaker()
+    prices: dict[str, Price] = {}
+    """Prices by model name, before those of the price list that comes with the gateway (genai-prices)."""
     simulator: SimulatorSettings | None = None
     seed: Seed | None = None
     bindings: Bindings = Bindings()
@@ -278,6 +249,24 @@ class Settings(Section):
     )
     """The fleet's secret, 32 characters or more; the first signs, two may be valid. Empty: one is made in
     the data directory at first start (one machine only)."""
+
+    @property
+    def providers(self) -> tuple[Upstream, ...]:
+        """The upstreams, however they are written."""
+        return self.upstreams if self.upstream is None else (self.upstream,)
+
+    @model_validator(mode="after")
+    def _has_upstreams(self) -> Settings:
+        if (self.upstream is None) == (not self.upstreams):
+            raise ValueError(
+                "name one provider as `upstream: {base_url: …}` or several as "
+                "`upstreams: [{name: …, base_url: …}, …]`, not both"
+            )
+        names = [upstream.name for upstream in self.upstreams]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"upstreams: the name {twice[0]!r} is there twice; give each its own")
+        return self
 
     @field_validator("policies")
     @classmethod
@@ -298,45 +287,3 @@ class Settings(Section):
 def policies_of(settings: Settings) -> dict[str, Policy]:
     """The built-in policies and the configuration's own, by name."""
     return read_policies(settings.policies)
-
-
-def load_settings(text: str, *, source: str, environment: Mapping[str, str]) -> Settings:
-    """Parse and validate YAML; `source` is the file's name for messages. Raises `ConfigError`."""
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{source}: expected a mapping of settings, got {type(raw).__name__}")
-    values = _substitute(raw, source, "", environment)
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(source, slip) for slip in error.errors())) from error
-
-
-def _substitute(value: Any, source: str, field: str, environment: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {k: _substitute(v, source, f"{field}.{k}".lstrip("."), environment) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_substitute(v, source, f"{field}[{i}]", environment) for i, v in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def lookup(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in environment:
-            raise ConfigError(f"{source}: {field}: environment variable {name} is not set")
-        return environment[name]
-
-    return ENVIRONMENT.sub(lookup, value)
-
-
-def _explain(source: str, slip: Any) -> str:
-    field = ".".join(str(part) for part in slip["loc"]) or "(top level)"
-    if slip["type"] == "extra_forbidden":
-        return f"{source}: {field}: unknown field; see docs/configuration.md for what there is"
-    given = (
-        "" if slip["type"] == "missing" or isinstance(slip["input"], dict) else f" (got {slip['input']!r})"
-    )
-    return f"{source}: {field}: {slip['msg']}{given}"

@@ -1,0 +1,54 @@
+"""Typed settings of config/*.yaml: every field is declared, documented and limited here, once.
+
+`load_settings` is pure: the caller reads the file and passes the environment. `${env:NAME}` is allowed in
+string values and nowhere else. An error names the file, the field, the value and what is allowed.
+
+    base        words for all sections
+    providers   upstreams, breakers, prices
+    model       every section, and the whole
+    load        YAML to settings
+"""
+
+from gateway.settings.base import KIB, MIB, Section
+from gateway.settings.load import load_settings
+from gateway.settings.model import (
+    Admin,
+    Bindings,
+    EvidenceSettings,
+    Limits,
+    Listen,
+    RedisSettings,
+    Seed,
+    Sessions,
+    SessionSource,
+    Settings,
+    SimulatorSettings,
+    SqliteSettings,
+    Timeouts,
+    policies_of,
+)
+from gateway.settings.providers import Breaker, Price, Upstream
+
+__all__ = [
+    "KIB",
+    "MIB",
+    "Admin",
+    "Bindings",
+    "Breaker",
+    "EvidenceSettings",
+    "Limits",
+    "Listen",
+    "Price",
+    "RedisSettings",
+    "Section",
+    "Seed",
+    "SessionSource",
+    "Sessions",
+    "Settings",
+    "SimulatorSettings",
+    "SqliteSettings",
+    "Timeouts",
+    "Upstream",
+    "load_settings",
+    "policies_of",
+]
