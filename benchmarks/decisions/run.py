@@ -20,7 +20,7 @@ from gateway.domain.policy import Policy, read_policy
 
 CAP = 500.0  # measured sessions/s
 OBSERVED, RAMP = 4.0, 0.125  # h at 1,000 sessions/h and more; part of it in stage 1
-LOOK_EVERY = 10.0  # s between verdicts while there is no alarm: harm is looked at with every batch
+LOOK_EVERY = 30.0  # s between verdicts while there is no alarm: harm is looked at with every batch
 
 
 @dataclass(frozen=True, slots=True)
