@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
 import msgspec
 
+from benchmarks.decisions.rules import RULES, Rule
 from benchmarks.decisions.scenario import Scenario
-from benchmarks.decisions.sessions import Counts, Setting, World, known_thresholds
+from benchmarks.decisions.sessions import Setting, World, known_thresholds
 from gateway.analysis.decide import decide
 from gateway.analysis.evidence import Evidence
 from gateway.analysis.rules import Rules
 from gateway.analysis.sampling import rates
 from gateway.analysis.verdict import Position, Verdict
 from gateway.domain.observation import Batch
-from gateway.domain.observation import Evidence as Record
 from gateway.domain.policy import Policy, read_policy
 
 CAP = 500.0  # measured sessions/s
-LOOK_EVERY = 10.0  # s between verdicts while there is no alarm: harm is looked at with every batch
+OBSERVED, RAMP = 4.0, 0.125  # h at 1,000 sessions/h and more; part of it in stage 1
+LOOK_EVERY = 30.0  # s between verdicts while there is no alarm: harm is looked at with every batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,6 @@ def simulate(
     policy: Policy | None = None,
     rules: Rules | None = None,
     through_watch: bool = False,
-    observers: tuple[Observer, ...] = (),
 ) -> Run:
     """Deterministic in (scenario, seed, policy, rules)."""
     policy = policy or read_policy(scenario.policy)
@@ -53,18 +52,28 @@ def simulate(
         policy = msgspec.structs.replace(policy, judged_first=1e9, judged_later=1e9)
     rollout = _Rollout(scenario, policy, seed, rules, through_watch)
     for second, records in rollout.world.seconds(scenario.hours * 3600.0):
-        for observer in observers:
-            observer.see(second, records, rollout.world.counts)
         if rollout.look(second, Batch("w", int(second), second, tuple(records))):
             break
     return rollout.result(seed)
 
 
-class Observer:
-    """Another rule that sees the same records; it decides nothing."""
-
-    def see(self, second: float, records: Sequence[Record], counts: Counts) -> None:
-        raise NotImplementedError
+def observe(scenario: Scenario, seed: int) -> list[Rule]:
+    """The other rules on the same world, with a fixed plan: stage 1 for half an hour, then weight .5, for
+    `OBSERVED` hours in all. They are given more time than they would need."""
+    policy = read_policy(scenario.policy)
+    per_second = scenario.per_hour / 3600.0
+    weight = policy.stages[0].weight(scenario.per_hour)
+    first = rates(policy, weight, per_second, CAP, first_stage=True)
+    world = World(scenario, Random(f"{scenario.name} {seed}"), Setting(weight, first, 0.0))
+    found = [rule() for rule in RULES]
+    hours = OBSERVED * max(1.0, 1000.0 / scenario.per_hour)
+    for second, records in world.seconds(hours * 3600.0):
+        if second == RAMP * hours * 3600.0:
+            later = rates(policy, 0.5, per_second, CAP, first_stage=False)
+            world.setting = Setting(0.5, later, second)
+        for rule in found:
+            rule.see(second, records, world.counts)
+    return found
 
 
 class _Rollout:

@@ -13,7 +13,8 @@ class Behaviour:
     """One arm. Times in s. `score`: the judge's mean, sd .25. `safety`, `errors`: share of sessions with a
     flag, an error; `event_turn`: in which turn it comes (0 the first), None: in any; `icc`: correlation of a
     session's turns, which then err one by one. `latency`: median of a first request's total, log-normal;
-    `delay`: added to every turn; `slow`: (share, factor) of requests that are slower. `tokens`: median,
+    `delay`: so much later every record is written and the next turn begins, while what is measured is the
+    same; `slow`: (share, factor) of requests that are slower. `tokens`: median,
     log-normal; `long`: (share, factor). `turns`: mean number, geometric. `score_delay`: mean time of a
     judgment; `unscored`: share that fails."""
 
@@ -121,16 +122,16 @@ SCENARIOS: tuple[Scenario, ...] = (
     canary("tokens, 5 % × 5", long=(0.05, 5.0)),
     canary("tokens +10 %, intended", "tolerated", tokens=330.0),
     replace(AA, name="A/A outage", outage=(2400.0, 3000.0, 0.6)),
-    replace(both(AA, score_delay=120.0), name="A/A late scores"),
-    canary("A/A scores late in the canary", "same", score_delay=90.0),
-    canary("A/A 30 % unscored in the canary", "same", unscored=0.30),
+    replace(both(AA, score_delay=60.0), name="A/A late scores"),
+    canary("A/A scores late in the canary", "same", score_delay=60.0),
+    replace(canary("A/A 30 % unscored in the canary", "same", unscored=0.30), hours=5.0),
     replace(AA, name="A/A low traffic", per_hour=100.0, judge_all=True),
     replace(canary("judge -.10, low traffic", score=0.70), per_hour=100.0, judge_all=True),
     replace(both(AA, icc=0.5, turns=8.0), name="A/A heavy sessions, ICC .5"),
     replace(both(AA, icc=0.8, turns=8.0), name="A/A heavy sessions, ICC .8"),
     replace(canary("judge -.10 after 40 min", score=0.70), effect_after=2400.0),
     replace(AA, name="A/A daily rhythm", rhythm=0.5, period=7200.0),
-    replace(AA, name="A/A SRM .10 to .13", misassigned=1.3),
+    replace(AA, name="A/A SRM .10 to .13", misassigned=1.3, hours=8.0),
     canary("judge +.05", "better", score=0.85),
     replace(AA, name="A/A five-level scale", levels=5),
     replace(canary("judge -.10, five-level scale", score=0.70), levels=5),

@@ -152,7 +152,7 @@ class World:
                 outcome = "prompt"
             self.counts.canary_requests += unit.canary
             ok = outcome == "ok"
-            ended = started + total
+            ended = started + total + behaviour.delay
             record = Observed(
                 unit,
                 turn == 0,
@@ -186,7 +186,7 @@ class World:
             total *= 1.0 + 0.5 * scenario.rhythm * sin(2.0 * pi * at / scenario.period)
         if scenario.cold and canary and at < self.setting.stepped_at + scenario.cold:
             total *= scenario.cold_factor
-        return total + behaviour.delay, tokens, PRICE * (INPUT + 4.0 * tokens), 0.1 + 0.2 * random()
+        return total, tokens, PRICE * (INPUT + 4.0 * tokens), 0.1 + 0.2 * random()
 
     def _events(self, behaviour: Behaviour, turns: int) -> tuple[set[int], set[int]]:
         """Turns with an error, turns with a flag. Without `icc` a session has the given probability of one,

@@ -21,12 +21,13 @@ Time is the newest `written_at` of the log, so a prefix of the log has one state
 
 from __future__ import annotations
 
+from collections import Counter
 from math import exp, inf, isfinite
 
 import msgspec
 
 from gateway.analysis.comparison import Comparison
-from gateway.analysis.metrics import BY_NAME
+from gateway.analysis.metrics import BY_NAME, METRICS
 from gateway.analysis.rules import METHOD, Rules
 from gateway.analysis.state import State, Writer
 from gateway.analysis.thresholds import Source, Thresholds
@@ -39,6 +40,7 @@ from gateway.stats.wealth import evidence_for, log_mean
 WRITERS = 1024  # of which the last sequence is remembered
 TIMES: tuple[Source, ...] = ("total", "first_token")
 AMOUNTS: tuple[Source, ...] = ("tokens", "cost")
+_GUARDRAILS = Counter(metric.family for metric in METRICS if metric.role == "guardrail")
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(State)
 
@@ -46,7 +48,7 @@ _DECODER = msgspec.msgpack.Decoder(State)
 class Evidence:
     """A rollout's evidence so far. Not to be shared between threads."""
 
-    __slots__ = ("_amounts", "_bars", "_buckets", "_dirty", "_open", "_times", "state")
+    __slots__ = ("_amounts", "_bars", "_buckets", "_dirty", "_families", "_open", "_times", "state")
 
     def __init__(self, state: State) -> None:
         if state.method != METHOD:
@@ -358,6 +360,10 @@ class Evidence:
             source = BY_NAME[name].source
             if source in self._times:
                 self._times[source].append(comparison)
+        self._families: dict[str, list[Comparison]] = {}
+        for name, comparison in comparisons.items():
+            if BY_NAME[name].role == "guardrail":
+                self._families.setdefault(BY_NAME[name].family, []).append(comparison)
         for source in AMOUNTS:
             if source in comparisons and comparisons[source].limit > 0.0:
                 self._amounts[source] = comparisons[source], comparisons[f"{source}_above_p95"]
@@ -383,19 +389,16 @@ class Evidence:
                 comparison.passed_at = state.clock
 
     def _reached(self, family: str, bar: float) -> bool:
-        tests = [test for name, test in self.state.comparisons.items() if BY_NAME[name].family == family]
-        return any(test.may_reach(bar) for test in tests) and self.family_evidence(family) >= bar
+        for test in self._families.get(family, ()):
+            if test.may_reach(bar):
+                return self.family_evidence(family) >= bar
+        return False
 
     def family_evidence(self, family: str) -> float:
         """log E of a family: of the mean over its guardrails; those not yet open count 1."""
-        tests = [
-            metric for metric in BY_NAME.values() if metric.family == family and metric.role == "guardrail"
-        ]
-        comparisons = self.state.comparisons
-        logs = [
-            comparisons[metric.name].harm.get() if metric.name in comparisons else 0.0 for metric in tests
-        ]
-        return log_mean(logs) if logs else 0.0
+        tests = self._families.get(family, [])
+        logs = [test.harm.get() for test in tests]
+        return log_mean(logs + [0.0] * (_GUARDRAILS.get(family, 0) - len(tests))) if logs else 0.0
 
     # --- what decide asks
 

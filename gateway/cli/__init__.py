@@ -7,6 +7,7 @@ prompts   push · versions · live · deploy · gate
 rollout   start · status, and a command for each event of the rollout's transition table
 audit     list · verify
 local     serve · config check · config reference · override: what concerns this machine
+planning  plan: what a policy takes at some traffic
 reference docs/configuration.md, written from the settings
 
 Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store or admin API unavailable.
@@ -14,7 +15,7 @@ Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store
 
 import typer
 
-from gateway.cli import audit, local, prompts, rollout
+from gateway.cli import audit, local, planning, prompts, rollout
 
 app = typer.Typer(
     name="prompt-canary",
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 prompts.register(app)
 local.register(app)
+planning.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
 

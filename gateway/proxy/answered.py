@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.domain.observation import Outcome
@@ -10,7 +11,7 @@ from gateway.domain.outcome import ending_of, outcome
 from gateway.errors import ClientError, GatewayError, PromptError
 from gateway.proxy.recorder import Seen
 from gateway.wire.sse import EventScanner
-from gateway.wire.usage import Answer, Usage, read_answer
+from gateway.wire.usage import Answer, Usage
 
 if TYPE_CHECKING:
     from gateway.proxy.managed import Managed
@@ -50,8 +51,8 @@ class Notes:
             else:
                 self._body.append(data)
 
-    def answer(self) -> Answer | None:
-        return read_answer(b"".join(self._body)) if self._body else None
+    def answer(self, read: Callable[[bytes], Answer | None]) -> Answer | None:
+        return read(b"".join(self._body)) if self._body else None
 
 
 def record(exchange: Managed, error: GatewayError | None = None, *, left: bool = False) -> None:
@@ -70,7 +71,7 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         worker.histograms.record(selection.prompt, choice.version, total, first_token, notes.gaps)
     if not worker.recorder.measures(choice):
         return
-    usage, code = _read(notes, scanner)
+    usage, code = _read(notes, scanner, exchange.api.read_answer)
     seen = Seen(
         started_at=worker.snapshots.store_time(received),
         outcome=_outcome(
@@ -95,11 +96,13 @@ def _outcome(
     return outcome(ending, status, code, begun=begun)
 
 
-def _read(notes: Notes | None, scanner: EventScanner | None) -> tuple[Usage | None, str | int | None]:
+def _read(
+    notes: Notes | None, scanner: EventScanner | None, read: Callable[[bytes], Answer | None]
+) -> tuple[Usage | None, str | int | None]:
     """Usage, and the code by which the answer says of itself that it failed."""
     if scanner is not None:
         return scanner.usage, code_of(scanner.error)
-    answer = None if notes is None else notes.answer()
+    answer = None if notes is None else notes.answer(read)
     return (None, None) if answer is None else (answer.usage, code_of(answer.error))
 
 

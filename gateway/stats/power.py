@@ -26,11 +26,13 @@ ALL_GATES = 3.2  # × n0 of the slowest gate: all gates of a policy pass in 80 %
 
 
 class Step(msgspec.Struct, frozen=True):
-    """A planned stage: the canary's `weight`; it lasts at least `bake` hours and `units` canary units."""
+    """A planned stage: the canary's `weight`; it lasts at least `bake` hours and `units` canary units.
+    `stable_rate`: the part of stable sessions that is measured."""
 
     weight: float
     bake: float = 0.0
     units: float = 0.0
+    stable_rate: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.weight < 1.0:
@@ -114,13 +116,11 @@ def raised_weight(planned: float, seen: float, rate: float, hours_left: float) -
     return missing / available if available > 0.0 else inf
 
 
-def expected_hours(
-    information: float, steps: Sequence[Step], rate: float, *, stable_rate: float = 1.0
-) -> float:
+def expected_hours(information: float, steps: Sequence[Step], rate: float) -> float:
     """Hours until `information` (× a factor) is there and every step but the last has lasted its minimum.
 
-    `rate`: sessions per hour; every canary session is measured, of stable ones the part `stable_rate`. In the
-    last step the bake must pass too; infinity where nothing arrives.
+    `rate`: sessions per hour; every canary session is measured. In the last step the bake must pass too;
+    infinity where nothing arrives.
 
     >>> steps = (Step(0.5, bake=0.25, units=50), Step(0.5, bake=0.5, units=50))
     >>> round(expected_hours(information_needed(0.0625, 0.05) * ALL_GATES, steps, rate=100), 1)
@@ -133,7 +133,7 @@ def expected_hours(
     hours = gained = 0.0
     for index, step in enumerate(steps):
         canaries = rate * step.weight
-        stable = rate * (1.0 - step.weight) * stable_rate
+        stable = rate * (1.0 - step.weight) * step.stable_rate
         per_hour = canaries * stable / (canaries + stable)
         lasts = max(step.bake, step.units / canaries)
         if index == len(steps) - 1 and gained < information:

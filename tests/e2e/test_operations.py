@@ -206,7 +206,7 @@ async def test_sighup_changes_all_or_nothing_and_no_request_fails(folder: Path) 
         assert set(statuses) == {200}
         assert len(statuses) > 100
         assert ready["ready"]
-        assert len(family(gateway)) == 4
+        assert len(family(gateway)) == 5
 
         assert gateway.process is not None
         pids = family(gateway)
@@ -224,7 +224,7 @@ async def refuse(gateway: Gateway, text: str, why: str) -> None:
     said = gateway.log().count("not taken over")
     send(gateway, signal.SIGHUP)
     await until(lambda: gateway.log().count("not taken over") > said)
-    await until(lambda: len(family(gateway)) == 4)
+    await until(lambda: len(family(gateway)) == 5)
     assert why in gateway.log()
 
 

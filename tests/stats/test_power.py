@@ -60,7 +60,7 @@ def test_bakes_bound_a_plan_that_traffic_does_not() -> None:
     steps = (Step(0.05, bake=0.25, units=50), Step(0.5, bake=0.5))
     assert power.expected_hours(100.0, steps, 1e6) == 0.75
     assert power.expected_hours(100.0, steps, 0.0) == inf
-    assert power.expected_hours(100.0, (Step(0.5),), 100.0, stable_rate=0.0) == inf
+    assert power.expected_hours(100.0, (Step(0.5, stable_rate=0.0),), 100.0) == inf
 
 
 @given(

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from tests.stats.comparators import bonferroni, crosses, gavi, heights, msprt, yeast
+from benchmarks.decisions.boundaries import bonferroni, crosses, gavi, heights, msprt, yeast
 
 PAIRS, ALPHA, RUNS = 500, 0.05, 1000
 SD = sqrt(2.0)
