@@ -15,6 +15,7 @@ $(VENV)/.packages: requirements.txt
 # Compiles the data path where there is a C compiler (docs/adr/0004-compiled-data-path.md).
 COMPILED := $(wildcard gateway/domain/*.py gateway/wire/*.py gateway/proxy/*.py)
 $(VENV)/.run: $(VENV)/.packages pyproject.toml setup.py $(COMPILED)
+	@rm -rf build # what mypyc keeps there may be of other sources than what mypy keeps: the library would crash
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch -c gateway__mypyc*.so; touch $@
 

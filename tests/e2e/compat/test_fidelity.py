@@ -280,7 +280,8 @@ def held_bytes(stage: WorkerStage) -> int:
     """Of bodies on their way: read and not yet handed on, and handed on and not yet taken by the kernel."""
     waiting = sum(
         connection.transport.get_write_buffer_size()
-        for connection in stage.worker.upstream._connections
+        for member in stage.worker.upstream.members
+        for connection in member.pool._connections
         if connection.ready
     )
     return waiting + stage.worker.edge.buffered

@@ -11,13 +11,23 @@ from typing import Any
 GIVEN: dict[str, Any] = json.load(sys.stdin)
 BASE_URL: str = GIVEN["base_url"]
 MODEL: str = GIVEN["model"]
-MESSAGES: list[dict[str, Any]] = [{"role": "user", "content": GIVEN["question"]}]
+QUESTION: str = GIVEN["question"]
+MESSAGES: list[dict[str, Any]] = [{"role": "user", "content": QUESTION}]
 IMAGE_MESSAGES: list[dict[str, Any]] = [
     {
         "role": "user",
         "content": [
-            {"type": "text", "text": GIVEN["question"]},
+            {"type": "text", "text": QUESTION},
             {"type": "image_url", "image_url": {"url": GIVEN["image"], "detail": "low"}},
+        ],
+    }
+]
+IMAGE_INPUT: list[dict[str, Any]] = [  # as /v1/responses takes it
+    {
+        "role": "user",
+        "content": [
+            {"type": "input_text", "text": QUESTION},
+            {"type": "input_image", "image_url": GIVEN["image"], "detail": "low"},
         ],
     }
 ]

@@ -1,5 +1,7 @@
-"""langchain-openai: ChatOpenAI with another base_url."""
+"""langchain-openai: ChatOpenAI with another base_url, on chat completions and on responses."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from common import BASE_URL, FAULT, IMAGE_MESSAGES, MESSAGES, MODEL, PROMPT, TOOL, cut_off, main
@@ -21,40 +23,25 @@ def made(**options: Any) -> ChatOpenAI:
         api_key="sk-test",
         max_retries=0,
         include_response_headers=True,
-        use_responses_api=False,
         **options,
     )
 
 
-model = made()
-with_tool = model.bind_tools([{"type": "function", "function": TOOL}])
-
-
 def described(message: Any) -> dict[str, Any]:
+    about = message.response_metadata
     return {
-        "text": message.content,
-        "finish": message.response_metadata.get("finish_reason"),
+        "text": message.text,
+        "finish": about.get("finish_reason") or about.get("status"),
         "tokens": (message.usage_metadata or {}).get("total_tokens"),
     }
 
 
-def whole() -> dict[str, Any]:
-    message = model.invoke(MESSAGES)
-    headers = message.response_metadata["headers"]
-    return {
-        **described(message),
-        "version": headers["x-prompt-version"],
-        "request_id": headers["x-request-id"],
-    }
-
-
-def stream(**options: Any) -> dict[str, Any]:
-    chunks = list(made(**options).stream(MESSAGES))
+def added(chunks: list[Any]) -> Any:
+    """The chunks of a stream as one message."""
     joined = chunks[0]
     for chunk in chunks[1:]:
         joined += chunk
-    version = joined.response_metadata["headers"]["x-prompt-version"]
-    return {**described(joined), "version": version, "events": len(chunks)}
+    return joined
 
 
 def called(message: Any) -> dict[str, Any]:
@@ -62,47 +49,75 @@ def called(message: Any) -> dict[str, Any]:
     return {"name": call["name"], "arguments": call["args"], "id": call["id"]}
 
 
-def tool_stream() -> dict[str, Any]:
-    chunks = list(with_tool.stream(MESSAGES))
-    joined = chunks[0]
-    for chunk in chunks[1:]:
-        joined += chunk
-    return called(joined)
+class Attempts:
+    """On one of the two APIs."""
+
+    def __init__(self, *, responses: bool) -> None:
+        self.api = {"use_responses_api": responses}
+        self.model = made(**self.api)
+        self.with_tool = self.model.bind_tools([{"type": "function", "function": TOOL}])
+        self.with_schema = self.model.with_structured_output(Forecast, method="json_schema")
+
+    def whole(self) -> dict[str, Any]:
+        message = self.model.invoke(MESSAGES)
+        headers = message.response_metadata["headers"]
+        return {
+            **described(message),
+            "version": headers["x-prompt-version"],
+            "request_id": headers["x-request-id"],
+        }
+
+    def stream(self, **options: Any) -> dict[str, Any]:
+        chunks = list(made(**options, **self.api).stream(MESSAGES))
+        joined = added(chunks)
+        version = joined.response_metadata["headers"]["x-prompt-version"]
+        return {**described(joined), "version": version, "events": len(chunks)}
+
+    def tool(self) -> dict[str, Any]:
+        return called(self.with_tool.invoke(MESSAGES))
+
+    def tool_stream(self) -> dict[str, Any]:
+        return called(added(list(self.with_tool.stream(MESSAGES))))
+
+    def image(self) -> dict[str, Any]:
+        return {"text": self.model.invoke(IMAGE_MESSAGES).text}
+
+    def parsed(self) -> dict[str, Any]:
+        return {"parsed": self.with_schema.invoke(MESSAGES).model_dump()}
+
+    def parsed_stream(self) -> dict[str, Any]:
+        *_, last = self.with_schema.stream(MESSAGES)
+        return {"parsed": last.model_dump()}
+
+    def refused(self, name: str, value: str) -> dict[str, Any]:
+        return {"text": made(default_headers={name: value}, **self.api).invoke(MESSAGES).text}
+
+    def broken(self) -> dict[str, Any]:
+        chunks = made(default_headers={FAULT: "reset_mid_stream"}, **self.api).stream(MESSAGES)
+        return cut_off(chunk.text for chunk in chunks)
+
+    def all(self) -> dict[str, Callable[[], dict[str, Any]]]:
+        return {
+            "whole": self.whole,
+            "tool": self.tool,
+            "tool_stream": self.tool_stream,
+            "image": self.image,
+            "parsed": self.parsed,
+            "parsed_stream": self.parsed_stream,
+            "error_upstream": partial(self.refused, FAULT, "status_400"),
+            "error_busy": partial(self.refused, FAULT, "status_429"),
+            "error_ours": partial(self.refused, PROMPT, "nobody"),
+            "error_mid_stream": self.broken,
+        }
 
 
-def parsed() -> dict[str, Any]:
-    return {
-        "parsed": model.with_structured_output(Forecast, method="json_schema").invoke(MESSAGES).model_dump()
-    }
-
-
-def parsed_stream() -> dict[str, Any]:
-    *_, last = model.with_structured_output(Forecast, method="json_schema").stream(MESSAGES)
-    return {"parsed": last.model_dump()}
-
-
-def refused(**headers: str) -> dict[str, Any]:
-    return {"text": made(default_headers=headers).invoke(MESSAGES).content}
-
-
-def broken() -> dict[str, Any]:
-    chunks = made(default_headers={FAULT: "reset_mid_stream"}).stream(MESSAGES)
-    return cut_off(chunk.content for chunk in chunks)
-
-
+chat, responses = Attempts(responses=False), Attempts(responses=True)
 main(
     {
-        "whole": whole,
-        "stream": lambda: stream(stream_usage=False),
-        "stream_usage": lambda: stream(stream_usage=True),
-        "tool": lambda: called(with_tool.invoke(MESSAGES)),
-        "tool_stream": tool_stream,
-        "image": lambda: {"text": model.invoke(IMAGE_MESSAGES).content},
-        "parsed": parsed,
-        "parsed_stream": parsed_stream,
-        "error_upstream": lambda: refused(**{FAULT: "status_400"}),
-        "error_busy": lambda: refused(**{FAULT: "status_429"}),
-        "error_ours": lambda: refused(**{PROMPT: "nobody"}),
-        "error_mid_stream": broken,
+        **chat.all(),
+        "stream": partial(chat.stream, stream_usage=False),
+        "stream_usage": partial(chat.stream, stream_usage=True),
+        **{f"responses_{name}": work for name, work in responses.all().items()},
+        "responses_stream": responses.stream,
     }
 )

@@ -4,12 +4,25 @@ import json
 from typing import Any
 
 import openai
-from common import BASE_URL, FAULT, IMAGE_MESSAGES, MESSAGES, MODEL, PROMPT, TOOL, cut_off, main
+from common import (
+    BASE_URL,
+    FAULT,
+    IMAGE_INPUT,
+    IMAGE_MESSAGES,
+    MESSAGES,
+    MODEL,
+    PROMPT,
+    QUESTION,
+    TOOL,
+    cut_off,
+    main,
+)
 from pydantic import BaseModel
 
 client = openai.OpenAI(base_url=BASE_URL, api_key="sk-test", max_retries=0)
-chat = client.chat.completions
+chat, responses = client.chat.completions, client.responses
 TOOLS: Any = [{"type": "function", "function": TOOL}]
+FLAT_TOOLS: Any = [{"type": "function", "strict": False, **TOOL}]
 
 
 class Forecast(BaseModel):
@@ -84,8 +97,80 @@ def broken() -> dict[str, Any]:
     return cut_off(chunk.choices[0].delta.content for chunk in chunks)
 
 
+def shown(call: Any) -> dict[str, Any]:
+    return {"name": call.name, "arguments": json.loads(call.arguments), "id": call.call_id}
+
+
+def called(response: Any) -> dict[str, Any]:
+    return next(shown(item) for item in response.output if item.type == "function_call")
+
+
+def answer() -> dict[str, Any]:
+    raw = responses.with_raw_response.create(model=MODEL, input=QUESTION)
+    response = raw.parse()
+    return {
+        "text": response.output_text,
+        "finish": response.status,
+        "version": raw.headers["x-prompt-version"],
+        "request_id": response._request_id,
+        "tokens": response.usage.total_tokens,
+    }
+
+
+def answer_stream() -> dict[str, Any]:
+    with responses.with_raw_response.create(model=MODEL, input=QUESTION, stream=True).parse() as events:
+        found: dict[str, Any] = {
+            "version": events.response.headers["x-prompt-version"],
+            "text": "",
+            "events": 0,
+        }
+        for event in events:
+            found["events"] += 1
+            if event.type == "response.output_text.delta":
+                found["text"] += event.delta
+            elif event.type == "response.completed":
+                found["tokens"] = event.response.usage.total_tokens
+                found["finish"] = event.response.status
+    return found
+
+
+def answer_call_stream() -> dict[str, Any]:
+    with responses.stream(model=MODEL, input=QUESTION, tools=FLAT_TOOLS) as events:
+        return called(events.get_final_response())
+
+
+def answer_parsed_stream() -> dict[str, Any]:
+    with responses.stream(model=MODEL, input=QUESTION, text_format=Forecast) as events:
+        return {"parsed": events.get_final_response().output_parsed.model_dump()}
+
+
+def answer_refused(**headers: str) -> dict[str, Any]:
+    return {"text": str(responses.create(model=MODEL, input=QUESTION, extra_headers=headers))}
+
+
+def answer_broken() -> dict[str, Any]:
+    headers = {FAULT: "reset_mid_stream"}
+    events = responses.create(model=MODEL, input=QUESTION, stream=True, extra_headers=headers)
+    return cut_off(getattr(event, "delta", "") for event in events)
+
+
 main(
     {
+        "responses_whole": answer,
+        "responses_stream": answer_stream,
+        "responses_tool": lambda: called(responses.create(model=MODEL, input=QUESTION, tools=FLAT_TOOLS)),
+        "responses_tool_stream": answer_call_stream,
+        "responses_image": lambda: {"text": responses.create(model=MODEL, input=IMAGE_INPUT).output_text},
+        "responses_parsed": lambda: {
+            "parsed": responses.parse(
+                model=MODEL, input=QUESTION, text_format=Forecast
+            ).output_parsed.model_dump()
+        },
+        "responses_parsed_stream": answer_parsed_stream,
+        "responses_error_upstream": lambda: answer_refused(**{FAULT: "status_400"}),
+        "responses_error_busy": lambda: answer_refused(**{FAULT: "status_429"}),
+        "responses_error_ours": lambda: answer_refused(**{PROMPT: "nobody"}),
+        "responses_error_mid_stream": answer_broken,
         "whole": whole,
         "stream": stream,
         "stream_usage": lambda: stream(stream_options={"include_usage": True}),

@@ -6,7 +6,7 @@ import { join } from "node:path";
 const given = JSON.parse(readFileSync(0, "utf8"));
 const need = createRequire(join(given.modules, "program.cjs"));
 const { OpenAI } = need("openai");
-const { zodResponseFormat } = need("openai/helpers/zod");
+const { zodResponseFormat, zodTextFormat } = need("openai/helpers/zod");
 const { z } = need("zod");
 
 const client = new OpenAI({ baseURL: given.base_url, apiKey: "sk-test", maxRetries: 0 });
@@ -70,6 +70,67 @@ async function broken() {
   return { text, error: null };
 }
 
+// --- /v1/responses
+
+const input = given.question;
+const flatTools = [{ type: "function", strict: false, ...given.tool }];
+const text = { format: zodTextFormat(Forecast, "forecast") };
+
+async function answer() {
+  const { data, response } = await client.responses.create({ model, input }).withResponse();
+  return {
+    text: data.output_text,
+    finish: data.status,
+    version: response.headers.get("x-prompt-version"),
+    request_id: data._request_id,
+    tokens: data.usage.total_tokens,
+  };
+}
+
+async function answerStream() {
+  const { data, response } = await client.responses.create({ model, input, stream: true }).withResponse();
+  const found = { version: response.headers.get("x-prompt-version"), text: "", events: 0 };
+  for await (const event of data) {
+    found.events += 1;
+    if (event.type === "response.output_text.delta") found.text += event.delta;
+    if (event.type === "response.completed") {
+      found.tokens = event.response.usage.total_tokens;
+      found.finish = event.response.status;
+    }
+  }
+  return found;
+}
+
+function called(response) {
+  const call = response.output.find((item) => item.type === "function_call");
+  return { name: call.name, arguments: JSON.parse(call.arguments), id: call.call_id };
+}
+
+async function answerImage() {
+  const content = [
+    { type: "input_text", text: given.question },
+    { type: "input_image", image_url: given.image, detail: "low" },
+  ];
+  return { text: (await client.responses.create({ model, input: [{ role: "user", content }] })).output_text };
+}
+
+async function answerRefused(headers) {
+  return { text: JSON.stringify(await client.responses.create({ model, input }, { headers })) };
+}
+
+async function answerBroken() {
+  let text = "";
+  try {
+    const headers = { "x-sim-fault": "reset_mid_stream" };
+    for await (const event of await client.responses.create({ model, input, stream: true }, { headers })) {
+      text += event.delta ?? "";
+    }
+  } catch (error) {
+    return { text, ...failure(error) };
+  }
+  return { text, error: null };
+}
+
 function failure(error) {
   const kinds = [];
   for (let kind = error.constructor; kind && kind.name; kind = Object.getPrototypeOf(kind)) kinds.push(kind.name);
@@ -99,6 +160,20 @@ const attempts = {
   error_busy: () => refused({ "x-sim-fault": "status_429" }),
   error_ours: () => refused({ "x-prompt": "nobody" }),
   error_mid_stream: broken,
+  responses_whole: answer,
+  responses_stream: answerStream,
+  responses_tool: async () => called(await client.responses.create({ model, input, tools: flatTools })),
+  responses_tool_stream: async () =>
+    called(await client.responses.stream({ model, input, tools: flatTools }).finalResponse()),
+  responses_image: answerImage,
+  responses_parsed: async () => ({ parsed: (await client.responses.parse({ model, input, text })).output_parsed }),
+  responses_parsed_stream: async () => ({
+    parsed: (await client.responses.stream({ model, input, text }).finalResponse()).output_parsed,
+  }),
+  responses_error_upstream: () => answerRefused({ "x-sim-fault": "status_400" }),
+  responses_error_busy: () => answerRefused({ "x-sim-fault": "status_429" }),
+  responses_error_ours: () => answerRefused({ "x-prompt": "nobody" }),
+  responses_error_mid_stream: answerBroken,
 };
 
 const results = {};

@@ -2,19 +2,21 @@
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import openai
 from common import BASE_URL, FAULT, GIVEN, MODEL, PROMPT, failure, main
 from pydantic import BaseModel
 from pydantic_ai import Agent, BinaryContent, NativeOutput
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
 
 QUESTION = GIVEN["question"]
 seen: list[Any] = []  # headers of answers
+kinds: list[Any] = [OpenAIChatModel]  # the last one is in use
 
 
 class Forecast(BaseModel):
@@ -29,8 +31,7 @@ async def note(response: Any) -> None:
 def agent(**options: Any) -> Agent[Any, Any]:
     http = openai.DefaultAsyncHttpxClient(event_hooks={"response": [note]})
     client = openai.AsyncOpenAI(base_url=BASE_URL, api_key="sk-test", max_retries=0, http_client=http)
-    model = OpenAIChatModel(MODEL, provider=OpenAIProvider(openai_client=client))
-    return Agent(model, **options)
+    return Agent(kinds[-1](MODEL, provider=OpenAIProvider(openai_client=client)), **options)
 
 
 async def whole() -> dict[str, Any]:
@@ -113,18 +114,27 @@ async def broken() -> dict[str, Any]:
     return {"text": text, "error": None}
 
 
+ATTEMPTS: dict[str, Callable[[], Coroutine[Any, Any, dict[str, Any]]]] = {
+    "whole": whole,
+    "stream": stream,
+    "tool": lambda: tool(asked),
+    "tool_stream": lambda: tool(streamed),
+    "image": image,
+    "parsed": parsed,
+    "parsed_stream": parsed_stream,
+    "error_upstream": lambda: refused(**{FAULT: "status_400"}),
+    "error_busy": lambda: refused(**{FAULT: "status_429"}),
+    "error_ours": lambda: refused(**{PROMPT: "nobody"}),
+    "error_mid_stream": broken,
+}
+
+
+def on(kind: Any, work: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> dict[str, Any]:
+    kinds.append(kind)
+    return asyncio.run(work())
+
+
 main(
-    {
-        "whole": lambda: asyncio.run(whole()),
-        "stream": lambda: asyncio.run(stream()),
-        "tool": lambda: asyncio.run(tool(asked)),
-        "tool_stream": lambda: asyncio.run(tool(streamed)),
-        "image": lambda: asyncio.run(image()),
-        "parsed": lambda: asyncio.run(parsed()),
-        "parsed_stream": lambda: asyncio.run(parsed_stream()),
-        "error_upstream": lambda: asyncio.run(refused(**{FAULT: "status_400"})),
-        "error_busy": lambda: asyncio.run(refused(**{FAULT: "status_429"})),
-        "error_ours": lambda: asyncio.run(refused(**{PROMPT: "nobody"})),
-        "error_mid_stream": lambda: asyncio.run(broken()),
-    }
+    {name: partial(on, OpenAIChatModel, work) for name, work in ATTEMPTS.items()}
+    | {f"responses_{name}": partial(on, OpenAIResponsesModel, work) for name, work in ATTEMPTS.items()}
 )

@@ -1,4 +1,4 @@
-"""Real clients on /v1/chat/completions: what an application sees through each of them, and what the provider
+"""Real clients on the managed routes: what an application sees through each of them, and what the provider
 received. One run of a client's program tries everything; all that is wrong with it is told at once."""
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GIVEN = {
     "image": IMAGE,
     "tool": {"name": "get_forecast", "description": DESCRIPTION, "parameters": SCHEMA},
 }
-SYSTEM = {"role": "system", "content": "You are the first greeter. Be warm."}
+OURS = "You are the first greeter. Be warm."
 ARGUMENTS = {"city": "simulated", "days": 0}
 
 # How each names what broke its stream, and the three refusals: ours (404), the provider's (400), its 429.
@@ -44,6 +44,7 @@ BROKEN = {
     "pydantic-ai": "ModelAPIError",
     "instructor": "InstructorRetryException",
     "curl": "curl 18",  # a transfer that is not whole
+    "anthropic": "APIStatusError",
 }
 REFUSED = {
     "openai": ("NotFoundError", "BadRequestError", "RateLimitError"),
@@ -54,18 +55,25 @@ REFUSED = {
     "pydantic-ai": ("ModelNotFoundError", "ModelRequestRejectedError", "ModelRateLimitError"),
     "instructor": ("InstructorRetryException",) * 3,
     "curl": ("invalid_request_error", "invalid_request_error", "rate_limit_error"),
+    "anthropic": ("NotFoundError", "BadRequestError", "RateLimitError"),
 }
 ATTEMPTS = {"whole", "stream", "stream_usage", "tool", "tool_stream", "image", "parsed", "parsed_stream"}
 ERRORS = {"error_ours", "error_upstream", "error_busy", "error_mid_stream"}
 LESS = {
-    "pydantic-ai": {"stream_usage"},  # it always asks for usage, see `check_stream`
-    "instructor": {"stream", "stream_usage"},  # it only ever gives objects
+    ("pydantic-ai", "chat"): {"stream_usage"},  # it always asks for usage, see `check_stream`
+    ("instructor", "chat"): {"stream", "stream_usage"},  # it only ever gives objects
 }
+# What a client's program tries, by the API; the last two tell usage in every stream.
+APIS = {name: ["chat"] for name in CLIENTS} | {"anthropic": ["messages"]}
+for each in ("openai", "openai-2", "openai-node", "langchain-openai", "pydantic-ai"):
+    APIS[each] = ["chat", "responses"]
+PREFIX = {"chat": "", "responses": "responses_", "messages": "messages_"}
+FINISH = {"chat": "stop", "responses": "completed", "messages": "end_turn"}
 
 Results = dict[str, Any]
 
 
-def check_whole(name: str, found: Results) -> None:
+def check_whole(name: str, api: str, found: Results) -> None:
     whole = found["whole"]
     assert whole["version"] == "1"
     assert whole["request_id"].startswith("pc1.")
@@ -74,20 +82,20 @@ def check_whole(name: str, found: Results) -> None:
         assert whole["parsed"] == ARGUMENTS
     else:
         assert whole["text"].startswith("[quality ")
-        assert whole["finish"] == "stop"
+        assert whole["finish"] == ("stop" if name == "pydantic-ai" else FINISH[api])
 
 
-def check_stream(name: str, found: Results) -> None:
+def check_stream(name: str, api: str, found: Results) -> None:
     for kind in {"stream", "stream_usage"} & found.keys():
         stream = found[kind]
         assert (stream["text"], stream["version"]) == (found["whole"]["text"], "1")
-        assert stream["finish"] == "stop"
+        assert stream["finish"] == found["whole"]["finish"]
         assert stream["events"] > 5, "it came as a stream"
-        asked = kind == "stream_usage" or name == "pydantic-ai"
+        asked = kind == "stream_usage" or name == "pydantic-ai" or api != "chat"
         assert stream["tokens"] == (found["whole"]["tokens"] if asked else None)
 
 
-def check_tool(name: str, found: Results) -> None:
+def check_tool(name: str, api: str, found: Results) -> None:
     for kind in ("tool", "tool_stream"):
         if name == "instructor":
             assert found[kind]["parsed"] == ARGUMENTS
@@ -98,19 +106,19 @@ def check_tool(name: str, found: Results) -> None:
         assert found["tool"]["text"].startswith("[quality ")
 
 
-def check_image(name: str, found: Results) -> None:
+def check_image(name: str, api: str, found: Results) -> None:
     image = found["image"]
     assert image["parsed"] == ARGUMENTS if name == "instructor" else image["text"].startswith("[quality ")
 
 
-def check_parsed(name: str, found: Results) -> None:
+def check_parsed(name: str, api: str, found: Results) -> None:
     for kind in ("parsed", "parsed_stream"):
         forecast = found[kind]["parsed"]
         assert set(forecast) == {"city", "days"}
         assert forecast["city"].endswith("] simulated")
 
 
-def check_refusals(name: str, found: Results) -> None:
+def check_refusals(name: str, api: str, found: Results) -> None:
     said = ("there is no prompt 'nobody'", "Simulated error 400.", "Simulated error 429.")
     statuses = (404, 400, 429)
     for kind, status, message, error in zip(
@@ -121,7 +129,7 @@ def check_refusals(name: str, found: Results) -> None:
         assert found[kind].get("status_code", status) == status
 
 
-def check_broken(name: str, found: Results) -> None:
+def check_broken(name: str, api: str, found: Results) -> None:
     broken = found["error_mid_stream"]
     assert broken["error"] == BROKEN[name]
     assert "closed the connection in the middle of its answer" in broken["message"]
@@ -129,7 +137,7 @@ def check_broken(name: str, found: Results) -> None:
         assert broken["text"].startswith("[quality "), "what came before the break was given"
 
 
-CHECKS: list[Callable[[str, Results], None]] = [
+CHECKS: list[Callable[[str, str, Results], None]] = [
     check_whole,
     check_stream,
     check_tool,
@@ -140,24 +148,45 @@ CHECKS: list[Callable[[str, Results], None]] = [
 ]
 
 
-def check_received(sent: list[Results]) -> None:
-    """Ours first, then the client's own fields as it sent them."""
-    assert all(body["messages"][0] == SYSTEM for body in sent)
-    assert all(body["model"] == "gpt-4o-mini" for body in sent)
-    parts = [body["messages"][1]["content"] for body in sent]
-    urls = {part["image_url"]["url"] for each in parts if isinstance(each, list) for part in each[1:]}
-    assert urls == {IMAGE}
-    texts = {each if isinstance(each, str) else each[0]["text"] for each in parts}
-    assert any(text.startswith(GIVEN["question"]) for text in texts)
-    functions = [tool["function"] for body in sent for tool in body.get("tools") or ()]
-    assert functions
-    for function in functions:
-        assert function["parameters"]["properties"].keys() == SCHEMA["properties"].keys()
-    formats = [body["response_format"] for body in sent if body.get("response_format")]
-    for each in formats:
-        assert each["type"] == "json_schema"
-        assert each["json_schema"]["schema"]["properties"].keys() == SCHEMA["properties"].keys()
-    assert formats
+def check_chat_received(body: Results) -> None:
+    assert body["messages"][0] == {"role": "system", "content": OURS}
+
+
+def check_responses_received(body: Results) -> None:
+    assert body["instructions"] == OURS
+
+
+def check_messages_received(body: Results) -> None:
+    assert body["system"] == OURS
+
+
+RECEIVED = {
+    "/v1/chat/completions": check_chat_received,
+    "/v1/responses": check_responses_received,
+    "/v1/messages": check_messages_received,
+}
+
+
+def check_received(target: str, body: Results) -> None:
+    """Ours is there, and the client's own fields are as it sent them."""
+    RECEIVED[target](body)
+    assert body["model"] == "gpt-4o-mini"
+    for tool in body.get("tools") or ():
+        parameters = tool.get("input_schema") or (tool.get("function") or tool)["parameters"]
+        assert parameters["properties"].keys() == SCHEMA["properties"].keys()
+
+
+def counts(sent: list[tuple[str, str]], api: str) -> tuple[int, int, int]:
+    """Of the bodies of one API as text: with the picture, with a tool, with a schema."""
+    path = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}[api]
+    texts = [text for target, text in sent if target == path]
+    picture = IMAGE.partition(",")[2]
+    tool = DESCRIPTION if api != "chat" else '"function"'
+    return (
+        sum(picture in text for text in texts),
+        sum(tool in text and '"tools"' in text for text in texts),
+        sum('"json_schema"' in text for text in texts),
+    )
 
 
 def requests_so_far(gateway: Gateway) -> int:
@@ -172,15 +201,32 @@ def test_client(gateway: Gateway, name: str) -> None:
         pytest.skip(f"{name} is not installed: run scripts/test-clients")
     before = requests_so_far(gateway)
     found = run_program(client, {**GIVEN, "base_url": gateway.base_url})
-    assert found.keys() == (ATTEMPTS | ERRORS) - LESS.get(name, set())
-    raised = {kind: each for kind, each in found.items() if kind not in ERRORS and "error" in each}
-    assert not raised
     slips = []
-    for check in CHECKS:
-        try:
-            check(name, found)
-        except (AssertionError, KeyError) as slip:
-            slips.append(f"{check.__name__}: {type(slip).__name__} {slip}")
+    for api in APIS[name]:
+        slips += wrong_with(name, api, found)
     assert not slips, "\n".join(slips)
     received = gateway.seen(requests_so_far(gateway) - before)
-    check_received([json.loads(base64.b64decode(each["body"])) for each in received])
+    sent = [(each["target"], base64.b64decode(each["body"]).decode()) for each in received]
+    for target, text in sent:
+        check_received(target, json.loads(text))
+    for api in APIS[name]:
+        pictures, tools, schemas = counts(sent, api)
+        assert (pictures >= 1, tools >= 2, schemas >= 2) == (True, True, True)
+
+
+def wrong_with(name: str, api: str, found: Results) -> list[str]:
+    """Of one client on one API; what another API's attempts gave is not looked at."""
+    wanted = (ATTEMPTS | ERRORS) - LESS.get((name, api), set())
+    if api != "chat":
+        wanted -= {"stream_usage"}
+    own = {kind: found[PREFIX[api] + kind] for kind in wanted if PREFIX[api] + kind in found}
+    slips = [f"{api}: {kind} was not tried" for kind in wanted - own.keys()]
+    slips += [f"{api} {kind}: {own[kind]}" for kind in own if kind not in ERRORS and "error" in own[kind]]
+    if slips:
+        return slips
+    for check in CHECKS:
+        try:
+            check(name, api, own)
+        except (AssertionError, KeyError) as slip:
+            slips.append(f"{api} {check.__name__}: {type(slip).__name__} {slip}")
+    return slips
