@@ -23,6 +23,7 @@ from gateway.proxy.aliases import Aliasing
 from gateway.proxy.answered import Notes, record
 from gateway.proxy.base import Head, Headers, Link, ResponseHead
 from gateway.proxy.choice import Choice, choose
+from gateway.proxy.clients import check_passing
 from gateway.proxy.exchange import Exchange, header
 from gateway.proxy.snapshots import Prepared
 from gateway.wire import Piece
@@ -184,6 +185,7 @@ class Managed(Exchange):
         bindings = worker.settings.bindings
         selection = select(self.path_prompt, self.headers, fields, bindings.aliases, bindings.default)
         if selection is None:
+            check_passing(self.client)
             self._pass_unchanged(body, model_of(fields))
             return
         self.selection = selection
