@@ -125,7 +125,7 @@ async def test_a_client_that_leaves_and_an_sdk_that_repeats(tmp_path: Path) -> N
         await stage.roll_out(policy="fast")
         client = await stage.connect()
         client.writer.write(request_bytes(chat_body(), session("a")))
-        await until(lambda: len(stage.worker.upstream._calls) == 1)
+        await until(lambda: stage.worker.upstream.calls == 1)
         await client.close()
         await stage.assert_empty()
         await stage.ask(headers={**session("a"), "x-stainless-retry-count": "1"})
