@@ -15,6 +15,7 @@ from gateway.domain.pins import PinRules, View
 from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
 from gateway.domain.request_id import RequestId, sign
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
+from gateway.prices import PriceList
 from gateway.proxy.aliases import AliasBoard
 from gateway.proxy.base import Handler, Head, Link, unforeseen
 from gateway.proxy.budget import BodyBudget
@@ -78,6 +79,7 @@ class Worker:
         )
         self.sources = {path: api.session_sources(settings.sessions.sources) for path, api in ROUTES.items()}
         self.histograms = Histograms()
+        self.prices = PriceList(settings.prices)
         self.recorder = Recorder(
             store,
             writer=f"{slot}-{os.urandom(6).hex()}",
