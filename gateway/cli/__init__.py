@@ -6,6 +6,7 @@ output    values as tables, for people; `--json` prints the values themselves
 prompts   push · versions · live · deploy · gate
 rollout   start · status, and a command for each event of the rollout's transition table
 audit     list · verify
+keys      create · list · revoke
 local     serve · config check · config reference · override: what concerns this machine
 planning  plan: what a policy takes at some traffic
 reference docs/configuration.md, written from the settings
@@ -15,7 +16,7 @@ Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store
 
 import typer
 
-from gateway.cli import audit, local, planning, prompts, rollout
+from gateway.cli import audit, keys, local, planning, prompts, rollout
 
 app = typer.Typer(
     name="prompt-canary",
@@ -31,6 +32,7 @@ local.register(app)
 planning.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from gateway.analysis.verdict import MetricView
 from gateway.control.audit import AuditPage, Verification
+from gateway.control.client_keys import KeyView, NewKey
 from gateway.control.registry import Pushed
 from gateway.control.replay import Replay
 from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionView
@@ -177,6 +178,36 @@ def verification(result: Verification) -> RenderableType:
     if result.ok:
         return Text(f"ok: {result.entries} entries, last hash {result.hash or NOTHING}")
     return Text(f"BROKEN: {result.problem}; the {result.entries} entries before it are intact")
+
+
+def client_keys(views: Sequence[KeyView]) -> RenderableType:
+    if not views:
+        return Text("no keys yet: make one with `prompt-canary keys create NAME`")
+    return table(
+        ("id", "name", "prompts", "permissions", "rate", "burst", "created", "by", "revoked"),
+        (
+            (
+                view.id,
+                view.name,
+                " ".join(view.prompts),
+                " ".join(view.permissions) or NOTHING,
+                NOTHING if view.rate is None else f"{view.rate:g}/s",
+                NOTHING if view.rate is None else str(view.burst),
+                when(view.created_at),
+                view.created_by,
+                when(view.revoked_at),
+            )
+            for view in views
+        ),
+    )
+
+
+def new_key(made: NewKey) -> RenderableType:
+    return Text(f"{made.key}\nThis is the key of {made.name} (id {made.id}). It is not shown again.")
+
+
+def client_key(view: KeyView) -> RenderableType:
+    return Text(f"key {view.id} of {view.name} is revoked since {when(view.revoked_at)}")
 
 
 def overrides(values: dict[str, int]) -> RenderableType:

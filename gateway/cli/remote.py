@@ -12,11 +12,13 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from gateway.control.audit import AuditPage, Verification
+from gateway.control.client_keys import KeyView, NewKey
 from gateway.control.plan import By
 from gateway.control.registry import Pushed
 from gateway.control.replay import Replay
 from gateway.control.rollouts import Start
 from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionDetail, VersionView
+from gateway.domain.client_key import Wanted
 from gateway.domain.prompt import Gate
 from gateway.domain.rollout import Event
 from gateway.errors import ConfigError, GatewayError, Unavailable
@@ -41,6 +43,10 @@ class Prompts(msgspec.Struct):
 
 class RolloutList(msgspec.Struct):
     rollouts: tuple[RolloutView, ...]
+
+
+class KeyList(msgspec.Struct):
+    keys: tuple[KeyView, ...]
 
 
 class RemoteOperations:
@@ -117,6 +123,17 @@ class RemoteOperations:
 
     async def verify_audit(self) -> Verification:
         return await self._get("/v1/audit/verify", Verification)
+
+    async def client_keys(self) -> tuple[KeyView, ...]:
+        return (await self._get("/v1/keys", KeyList)).keys
+
+    async def create_key(self, wanted: Wanted, by: By) -> NewKey:
+        body = {**msgspec.structs.asdict(wanted), "reason": by.reason}
+        return await self._send("POST", "/v1/keys", NewKey, body, by)
+
+    async def revoke_key(self, id: str, by: By) -> KeyView:
+        path = f"/v1/keys/{quote(id, safe='')}/revoke"
+        return await self._send("POST", path, KeyView, {"reason": by.reason}, by)
 
     async def _get(self, path: str, kind: type[T]) -> T:
         return await asyncio.to_thread(self._exchange, "GET", path, kind, None, {})

@@ -5,6 +5,7 @@ changes     one change = one commit of deployment, archive and audit entry, by c
 audit       the hash-chained log of all changes: its end, its pages, its proof
 registry    prompts and their immutable versions; push, metadata, gates
 rollouts    start, change, end a rollout; deploy at once
+client_keys keys of the gateway's own clients
 views       what people are shown
 operations  everything a person can do, as one protocol, and its implementation on a store
 seed        a folder of prompt files pushed at every start

@@ -14,11 +14,13 @@ import msgspec
 from gateway.control import audit, views
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.case import Summary
+from gateway.control.client_keys import ClientKeys, KeyView, NewKey
 from gateway.control.plan import By
 from gateway.control.registry import Pushed, Registry, list_all
 from gateway.control.replay import Replay, replay
 from gateway.control.rollouts import Rollouts, Start
 from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionDetail, VersionView
+from gateway.domain.client_key import Wanted
 from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.prompt import Gate, Metadata, Version
 from gateway.domain.rollout import Deployment, Event
@@ -70,6 +72,12 @@ class Operations(Protocol):
 
     async def verify_audit(self) -> Verification: ...
 
+    async def client_keys(self) -> tuple[KeyView, ...]: ...
+
+    async def create_key(self, wanted: Wanted, by: By) -> NewKey: ...
+
+    async def revoke_key(self, id: str, by: By) -> KeyView: ...
+
 
 class StoreOperations:
     """`policies` are those that a rollout can be started under, by name; `rules` see `Rollouts`."""
@@ -83,6 +91,7 @@ class StoreOperations:
         self._store = store
         self._registry = Registry(store)
         self._rollouts = Rollouts(store, policies, rules)
+        self._keys = ClientKeys(store)
 
     async def prompts(self) -> tuple[DeploymentView, ...]:
         return tuple(
@@ -164,6 +173,15 @@ class StoreOperations:
 
     async def verify_audit(self) -> Verification:
         return await audit.verify(self._store)
+
+    async def client_keys(self) -> tuple[KeyView, ...]:
+        return await self._keys.all()
+
+    async def create_key(self, wanted: Wanted, by: By) -> NewKey:
+        return await self._keys.create(wanted, by)
+
+    async def revoke_key(self, id: str, by: By) -> KeyView:
+        return await self._keys.revoke(id, by)
 
     async def _version_view(self, deployment: Deployment, version: Version) -> VersionView:
         history = await self._registry.metadata_history(version.prompt, version.number)

@@ -81,8 +81,18 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         first_token=first_token,
         tokens=None if usage is None else usage.completion,
         again=exchange.headers.get(b"x-stainless-retry-count", b"0") != b"0",
+        cost=_cost(exchange, usage),
     )
     worker.recorder.ended(choice, seen)
+
+
+def _cost(exchange: Managed, usage: Usage | None) -> float | None:
+    """By the model that was asked for, whoever served it: the arms are compared on one list."""
+    if usage is None or exchange.prepared is None:
+        return None
+    worker = exchange.worker
+    cost = worker.prices.cost(exchange.asked_model(), usage, now=worker.store_now())
+    return None if cost is None else cost.uncached
 
 
 def _outcome(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.domain.assignment import Arm
+from gateway.domain.client_key import ClientKey
 from gateway.domain.pins import Ask, Assignment, Pin, Reason
 from gateway.domain.rollout import Deployment
 from gateway.errors import (
@@ -18,6 +19,7 @@ from gateway.errors import (
     VersionNotAllowed,
     VersionNotFound,
 )
+from gateway.proxy.clients import check_prompt
 from gateway.wire.api import Request
 from gateway.wire.selection import Selection
 from gateway.wire.session_key import NoKey, SessionKey, find_session, session_hash
@@ -50,7 +52,8 @@ class Choice:
 
 def choose(worker: Worker, exchange: Managed, selection: Selection, request: Request, fields: Fields) -> None:
     """Calls `exchange.chosen`, now or after a look-up. Raises what the client did wrong."""
-    prompt = selection.prompt
+    prompt, client = selection.prompt, exchange.client
+    check_prompt(client, prompt)
     override = worker.snapshots.overrides.get(prompt)
     if override is not None:
         exchange.chosen(Choice(override, "stable", "override"))
@@ -59,7 +62,7 @@ def choose(worker: Worker, exchange: Managed, selection: Selection, request: Req
     if deployment is None:
         raise unknown(worker, prompt)
     if selection.version is not None:
-        exchange.chosen(Choice(explicit(worker, deployment, selection.version), "stable", "version"))
+        exchange.chosen(Choice(explicit(worker, client, deployment, selection.version), "stable", "version"))
         return
     label = selection.label
     if label is not None and label != "live":
@@ -72,7 +75,7 @@ def choose(worker: Worker, exchange: Managed, selection: Selection, request: Req
         return
     sources = worker.sources[exchange.api.PATH]
     key = find_session(sources, worker.session_headers, exchange.headers, fields, request)
-    session = session_of(worker, prompt, key)
+    session = session_of(worker, prompt, scope_of(client), key)
     drawing = Drawing(
         worker, exchange, prompt, request.has_assistant_turn, names_session(sources, key, fields)
     )
@@ -127,7 +130,13 @@ class Drawing:
         self.worker.pins.assign(self.prompt, ask, chosen)
 
     def _alias(self, id: str) -> bytes:
-        return session_hash(self.worker.keys[0], self.prompt, b"", SessionKey(PREVIOUS, id.encode()))
+        scope = scope_of(self.exchange.client)
+        return session_hash(self.worker.keys[0], self.prompt, scope, SessionKey(PREVIOUS, id.encode()))
+
+
+def scope_of(client: ClientKey | None) -> bytes:
+    """Sessions are of one key, where the gateway issues keys: a client cannot name another's session."""
+    return b"" if client is None else client.id.encode()
 
 
 def names_session(sources: Sequence[str], key: SessionKey | NoKey, fields: Fields) -> bool:
@@ -149,15 +158,18 @@ def unknown(worker: Worker, prompt: str) -> PromptNotFound | SnapshotMissing:
     return PromptNotFound(f"there is no prompt {prompt!r}", param="prompt")
 
 
-def explicit(worker: Worker, deployment: Deployment, version: int) -> int:
-    if not worker.settings.bindings.explicit_versions:
+def explicit(worker: Worker, client: ClientKey | None, deployment: Deployment, version: int) -> int:
+    """Raises `VersionNotAllowed`, `VersionNotFound` or `GateNotPassed`."""
+    if not worker.settings.bindings.explicit_versions and (client is None or not client.may_choose):
         raise VersionNotAllowed(
-            "this gateway does not let clients choose a version (bindings.explicit_versions)", param="prompt"
+            "clients may choose a version where bindings.explicit_versions or their key's permission "
+            "'explicit_versions' allows it",
+            param="prompt",
         )
     gate = deployment.gates.get(version)
     if gate is None:
         raise VersionNotFound(f"{deployment.prompt} has no version {version}", param="prompt")
-    if gate.state != "passed":
+    if gate.state != "passed" and (client is None or not client.may_preview):
         raise GateNotPassed(f"{deployment.prompt}/{version} has not passed its gate: it is {gate.state}")
     return version
 
@@ -170,9 +182,9 @@ def labelled(deployment: Deployment, label: str) -> int:
     return version
 
 
-def session_of(worker: Worker, prompt: str, key: SessionKey | NoKey) -> bytes | None:
-    """The session's keyed hash; None without a key, or with an over-long one."""
+def session_of(worker: Worker, prompt: str, scope: bytes, key: SessionKey | NoKey) -> bytes | None:
+    """The session's keyed hash; None without a key, or with an over-long one. `scope` is the client key."""
     if not isinstance(key, SessionKey):
         worker.count_sessionless(key)
         return None
-    return session_hash(worker.keys[0], prompt, b"", key)
+    return session_hash(worker.keys[0], prompt, scope, key)

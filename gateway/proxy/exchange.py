@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gateway.domain.client_key import ClientKey
 from gateway.errors import GatewayError
 from gateway.proxy.base import Call, Head, Headers, Link, ResponseHead, unforeseen
 from gateway.proxy.router import Outbound
@@ -26,13 +27,25 @@ EVENT_ENDS = (b"\n\n", b"\r\r", b"\r\n\r\n")
 class Exchange:
     """Implements `Handler` towards the edge and `Receiver` towards the upstream."""
 
-    __slots__ = ("call", "event_stream", "finished", "head", "link", "managed", "responded", "tail", "worker")
+    __slots__ = (
+        "call",
+        "client",
+        "event_stream",
+        "finished",
+        "head",
+        "link",
+        "managed",
+        "responded",
+        "tail",
+        "worker",
+    )
 
     def __init__(self, worker: Worker, head: Head, link: Link) -> None:
         self.worker = worker
         self.managed = False
         self.head = head
         self.link = link
+        self.client: ClientKey | None = None  # whose request it is, where the gateway has its own keys
         self.call: Call | None = None
         self.responded = False
         self.event_stream = False

@@ -23,6 +23,7 @@ from gateway.proxy.aliases import Aliasing
 from gateway.proxy.answered import Notes, record
 from gateway.proxy.base import Head, Headers, Link, ResponseHead
 from gateway.proxy.choice import Choice, choose
+from gateway.proxy.clients import check_passing
 from gateway.proxy.exchange import Exchange, header
 from gateway.proxy.snapshots import Prepared
 from gateway.wire import Piece
@@ -184,6 +185,7 @@ class Managed(Exchange):
         bindings = worker.settings.bindings
         selection = select(self.path_prompt, self.headers, fields, bindings.aliases, bindings.default)
         if selection is None:
+            check_passing(self.client)
             self._pass_unchanged(body, model_of(fields))
             return
         self.selection = selection
@@ -226,7 +228,7 @@ class Managed(Exchange):
         if self.own is None or selection.variables:
             messages = prepared.compiled.render(selection.variables, self.worker.clock)
             self.own = self.api.encode_messages(messages)
-        self._send(ask_usage=self._model() not in self.worker.no_usage)
+        self._send(ask_usage=self.asked_model() not in self.worker.no_usage)
         if choice.alias is not None and choice.rollout and choice.session is not None:
             self.aliasing = Aliasing(self.worker.aliases, choice.session, choice.alias, self._settle)
 
@@ -238,9 +240,9 @@ class Managed(Exchange):
         self.asked_usage = injected.asked_usage
         if not injected.asked_usage:
             self.fields = None  # it will not be sent again without our wish
-        self.forward(self.path, injected.pieces, length(injected.pieces), self._model())
+        self.forward(self.path, injected.pieces, length(injected.pieces), self.asked_model())
 
-    def _model(self) -> str:
+    def asked_model(self) -> str:
         """The model that the provider is asked for."""
         assert self.prepared is not None and self.request is not None
         return self.prepared.version.content.model.id or self.request.model or ""
@@ -330,7 +332,7 @@ class Managed(Exchange):
             said = b"".join(self.refusal[1])
             if b"stream_options" in said or b"include_usage" in said:
                 self.refusal = None
-                self.worker.remember_no_usage(self._model())
+                self.worker.remember_no_usage(self.asked_model())
                 self._send(ask_usage=False)
                 return
             self._relay_refusal()

@@ -43,6 +43,7 @@ class Seen(NamedTuple):
     first_token: float | None
     tokens: int | None
     again: bool
+    cost: float | None = None  # USD as if nothing had been cached
 
 
 class Book:
@@ -212,4 +213,5 @@ def _observed(unit: Drawn, seen: Seen, *, first: bool) -> Observed:
         total=seen.total,
         first_token=seen.first_token,
         tokens=seen.tokens,
+        cost=seen.cost,
     )

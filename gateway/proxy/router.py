@@ -77,7 +77,7 @@ class Member:
         self.name = upstream.name
         self.priority = upstream.priority
         self.weight = upstream.weight
-        self.forwarding = Forwarding(upstream)
+        self.forwarding = Forwarding(upstream, keyed=settings.clients == "keys")
         self.breaker = Breaker(settings.breaker)
         self.slow_after = settings.breaker.slow_after
         self.looking: asyncio.Task[None] | None = None

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from gateway.domain.client_key import ClientKey
 from gateway.domain.prompt import Version
 from gateway.domain.rollout import Deployment, Rollout
 from gateway.errors import GatewayError
@@ -27,6 +28,7 @@ from gateway.wire.api import Api, Recipe
 logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.25  # s
+FOLLOWED = (keys.DEPLOYMENTS, keys.CLIENT_KEYS)
 PAGE = 1000  # documents of one read of the feed; decoding them holds the loop for some milliseconds
 
 Loaded = Callable[["Prepared | GatewayError | None"], None]
@@ -131,6 +133,7 @@ class Snapshots:
         self.deployments: dict[str, Deployment] = {}
         self.overrides: Mapping[str, int] = {}
         self.measured: dict[str, Rollout] = {}
+        self.client_keys: dict[str, ClientKey] = {}  # by id, revoked ones too
         self.versions = versions
         self.complete = False  # every deployment has been read at least once
         self.on_change: Callable[[], None] = lambda: None
@@ -147,9 +150,12 @@ class Snapshots:
         """Seconds since the store last confirmed this view; infinite if it never did."""
         return loop_time - self._confirmed
 
-    def restore(self, deployments: Mapping[str, Deployment], offset: float) -> None:
+    def restore(
+        self, deployments: Mapping[str, Deployment], client_keys: Mapping[str, ClientKey], offset: float
+    ) -> None:
         """Take a view kept on disk: only until the store has been read."""
         self.deployments = dict(deployments)
+        self.client_keys = dict(client_keys)
         self._offset = offset
 
     def reread(self) -> None:
@@ -189,7 +195,7 @@ class Snapshots:
             self._revision = 0
         while self._revision < target:
             since = self._revision
-            feed = await self._store.changes(since, prefixes=(keys.DEPLOYMENTS,), limit=PAGE)
+            feed = await self._store.changes(since, prefixes=FOLLOWED, limit=PAGE)
             for document in feed.documents:
                 await self._apply(document)
             self._revision = max(feed.revision, since)
@@ -198,6 +204,10 @@ class Snapshots:
         self.on_change()
 
     async def _apply(self, document: Document) -> None:
+        if document.key.startswith(keys.CLIENT_KEYS):
+            key = codec.decode_document(document, ClientKey)
+            self.client_keys[key.id] = key
+            return
         deployment = codec.decode(document.value, Deployment, key=document.key)
         rollout = deployment.rollout
         wanted = (deployment.live, rollout.candidate if rollout is not None else None)

@@ -15,10 +15,12 @@ from gateway.domain.pins import PinRules, View
 from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
 from gateway.domain.request_id import RequestId, sign
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
+from gateway.prices import PriceList
 from gateway.proxy.aliases import AliasBoard
 from gateway.proxy.base import Handler, Head, Link, unforeseen
 from gateway.proxy.budget import BodyBudget
 from gateway.proxy.choice import Choice
+from gateway.proxy.clients import Clients, check_passing
 from gateway.proxy.edge import Edge
 from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.hotkeys import HotKeys
@@ -62,6 +64,7 @@ class Worker:
         self.session_headers = tuple(name.lower().encode() for name in settings.sessions.headers)
         self.versions = Versions(store, settings.limits.prompt_cache)
         self.snapshots = Snapshots(store, self.versions, clock=self.clock)
+        self.clients = Clients(self.snapshots) if settings.clients == "keys" else None
         self.pins = PinBoard(
             store,
             self,
@@ -76,6 +79,7 @@ class Worker:
         )
         self.sources = {path: api.session_sources(settings.sessions.sources) for path, api in ROUTES.items()}
         self.histograms = Histograms()
+        self.prices = PriceList(settings.prices)
         self.recorder = Recorder(
             store,
             writer=f"{slot}-{os.urandom(6).hex()}",
@@ -108,10 +112,14 @@ class Worker:
             shape = error_shape(path)
             if shape is not None:
                 link.speak(shape)
+            client = None if self.clients is None else self.clients.admit(head)
             if path in ROUTES:
                 if head.method != b"POST":
                     raise MethodNotAllowed("an answer of a model is asked for by POST")
-                return Managed(self, head, link, path, path_prompt)
+                managed = Managed(self, head, link, path, path_prompt)
+                managed.client = client
+                return managed
+            check_passing(client)
             if self.upstream.wants_model(path) and names_model(head):
                 return Named(self, head, link, path, path_prompt)
             bindings = self.settings.bindings
@@ -204,7 +212,7 @@ class Worker:
             logger.error("the store is not there (%s), nor is a snapshot on disk: waiting for it", why)
             return
         logger.error("the store is not there (%s); serving baselines from the snapshot on disk", why)
-        self.snapshots.restore(kept.deployments, time.time() - self.clock())
+        self.snapshots.restore(kept.deployments, kept.client_keys, time.time() - self.clock())
         for version in kept.versions:
             try:
                 self.versions.add(version)
@@ -232,7 +240,8 @@ class Worker:
 
     async def _write_view(self) -> None:
         """With all versions that are loaded: an override may ask for any of them in an outage."""
-        kept = local.Kept(dict(self.snapshots.deployments), self.versions.loaded())
+        view = self.snapshots
+        kept = local.Kept(dict(view.deployments), self.versions.loaded(), dict(view.client_keys))
         try:
             await asyncio.to_thread(local.write_snapshot, self._directory, kept)
         except OSError as error:

@@ -229,6 +229,9 @@ class Settings(Section):
     upstream: Upstream | None = None
     upstreams: tuple[Upstream, ...] = ()
     """Several providers, instead of `upstream`: a list of sections with the same fields."""
+    clients: Literal["passthrough", "keys"] = "passthrough"
+    """Whose keys clients send: the provider's, which pass through, or the gateway's own, made by
+    `prompt-canary keys create`, which stay here."""
     breaker: Breaker = Breaker()
     prices: dict[str, Price] = {}
     """Prices by model name, before those of the price list that comes with the gateway (genai-prices)."""

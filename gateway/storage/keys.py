@@ -8,6 +8,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     digest/{prompt}/{digest}                   content → number, so that the same content is the same version
     metadata/{prompt}/{number}/{sequence}      beside a version; the last one counts
     rollout/{prompt}/{id}                      a rollout that has ended
+    client_key/{id}                            a key of the gateway's own clients, its secret hashed
     audit/{sequence}                           the hash chain; its order is a compare-and-set on `audit-head`
     pin/{rollout}/{session}                    a session's arm (a key with a time to live)
     alias/{response}                           the session that a response belongs to (in the same way)
@@ -22,6 +23,7 @@ VERSIONS = "version/"
 DIGESTS = "digest/"
 METADATA = "metadata/"
 ROLLOUTS = "rollout/"
+CLIENT_KEYS = "client_key/"
 AUDIT = "audit/"
 AUDIT_HEAD = "audit-head"
 PINS = "pin/"
@@ -62,6 +64,10 @@ def rollout(prompt: str, id: str) -> str:
 def rollouts(prompt: str) -> str:
     """The prefix of a prompt's ended rollouts."""
     return f"{ROLLOUTS}{prompt}/"
+
+
+def client_key(id: str) -> str:
+    return f"{CLIENT_KEYS}{id}"
 
 
 def audit(sequence: int) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import msgspec
 
+from gateway.domain.client_key import ClientKey
 from gateway.domain.names import check_name
 from gateway.domain.prompt import Version
 from gateway.domain.rollout import Deployment
@@ -32,6 +33,7 @@ class Kept(msgspec.Struct, frozen=True):
 
     deployments: dict[str, Deployment]
     versions: list[Version]
+    client_keys: dict[str, ClientKey] = {}
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = 0o600, keep: bool = False) -> None:

@@ -7,19 +7,18 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.control.operations import Operations, StoreOperations
+from gateway.control.operations import StoreOperations
 from gateway.control.rollouts import Start
 from gateway.control.views import DeploymentView
 from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.prompt import Gate
 from gateway.domain.rollout import PERSONS, TRANSITIONS, Event
 from gateway.storage.base import Store
-from gateway.web import requests
-from gateway.web.answers import Handler, answer, problems
+from gateway.web import keys, requests
+from gateway.web.answers import OPERATIONS, Handler, answer, problems
 from gateway.web.guard import guard
 
 MAX_BODY = 2 * 1024 * 1024  # bytes: a prompt file of the largest size, escaped in JSON
-OPERATIONS = web.AppKey("operations", Operations)
 Readiness = Callable[[], Awaitable[Mapping[str, Any]]]
 
 PATHS: dict[str, Event] = {event.removeprefix("set_"): event for _, event in TRANSITIONS if event in PERSONS}
@@ -35,6 +34,7 @@ def build_admin(
     status is 200 if its "ready" is true."""
     app = web.Application(middlewares=[problems, guard], client_max_size=MAX_BODY)
     app[OPERATIONS] = StoreOperations(store, policies, rules)
+    app.add_routes(keys.routes())
     prompt, version = "/v1/prompts/{prompt}", "/v1/prompts/{prompt}/versions"
     app.add_routes(
         [

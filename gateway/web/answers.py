@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from gateway.control.operations import Operations
 from gateway.errors import BodyTooLarge, GatewayError, MalformedRequest, MethodNotAllowed, NotFound
 
 logger = logging.getLogger(__name__)
 
+OPERATIONS = web.AppKey("operations", Operations)  # of the application
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _ENCODER = msgspec.json.Encoder()

@@ -92,6 +92,22 @@ async def test_a_stream_tells_its_first_token_and_the_histograms_their_gaps(tmp_
         assert times.gap.total_count >= 5
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+@on_uvloop
+async def test_an_answer_has_its_price_where_one_is_known(tmp_path: Path, streamed: bool) -> None:
+    prices = {"sim": {"input": 1e6, "output": 1000e6}}
+    async with worker_stage(tmp_path, scenario=SCENARIO, prices=prices) as stage:
+        await stage.deploy()
+        await stage.roll_out(policy="fast")
+        await stage.ask(chat_body(stream=streamed), session("a"))
+        await stage.ask(chat_body(stream=streamed, model="nobody-knows"), session("a"))
+        _, (priced, unknown) = await records(stage)
+        assert priced.tokens > 0
+        assert priced.cost // 1000 == priced.tokens
+        assert 0 < priced.cost % 1000 < 200  # tokens of the request
+        assert (unknown.tokens > 0, unknown.cost) == (True, None)
+
+
 @on_uvloop
 @pytest.mark.parametrize(
     ("behaviour", "outcome"),
