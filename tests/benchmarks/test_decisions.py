@@ -103,11 +103,13 @@ def test_a_drop_of_ten_points_is_rolled_back_before_promotion(part: int) -> None
     [
         ("judge -.20", "harm:judge", 52),
         ("safety .5 to 3 %", "harm:safety", 407),
-        ("errors .5 to 5 %", "harm:errors", 130),
+        ("errors .5 to 5 %", "harm:errors", 227),
         ("tokens +30 %", "harm:tokens", 430),
     ],
 )
 def test_harm_is_found_by_its_own_family(name: str, rule: str, median: int) -> None:
+    """Medians of the reference simulation; 227 for the errors here, because a canary that advances to half of
+    the traffic has fewer stable sessions beside each of its own."""
     found = runs(BY_NAME[name], 8)
     assert rolled_back(found) == 8
     assert sum(run.rule == rule for run in found) >= 6
