@@ -18,6 +18,7 @@ import logging
 import msgspec
 
 from gateway.control.acting import ACTOR, Act, Seen, act
+from gateway.control.baseline import read_past
 from gateway.control.case import Case, Checkpoint, Decision
 from gateway.control.changes import Change, Current, commit
 from gateway.control.plan import By
@@ -160,7 +161,7 @@ class Controller:
         before = self._running.pop(deployment.prompt, None)
         rollout = deployment.rollout
         if before is not None and (rollout is None or rollout.id != before.rollout.id):
-            await self._close(before.rollout.id)
+            await self._close(before.rollout.id, deployment)
         if rollout is None or rollout.policy is None:
             return
         self._running[deployment.prompt] = Running(deployment, document.revision)
@@ -168,10 +169,18 @@ class Controller:
         if case is not None:
             case.follow(rollout)
 
-    async def _close(self, id: str) -> None:
-        """The rollout has ended: its state is no longer needed."""
-        if self.cases.pop(id, None) is not None:
-            await self._write(Put(keys.checkpoint(id), codec.encode(Checkpoint(0, b"")), None))
+    async def _close(self, id: str, deployment: Deployment) -> None:
+        """The rollout has ended: its state is no longer needed, but for what the next one may start from."""
+        case = self.cases.pop(id, None)
+        if case is None:
+            return
+        prompt = deployment.prompt
+        now = (await self._store.tick()).now
+        puts = [Put(keys.checkpoint(id), codec.encode(Checkpoint(0, b"")), None)]
+        past = case.past(deployment.live, now, await read_past(self._store, prompt))
+        if past is not None:
+            puts.append(Put(keys.past(prompt), codec.encode(past), None))
+        await self._write(*puts)
 
     # --- one rollout
 

@@ -9,12 +9,13 @@ import msgspec
 
 from gateway.analysis.decide import decide
 from gateway.analysis.evidence import Evidence
+from gateway.control.baseline import Beginning, read_beginning
 from gateway.control.case import Decision, begin
 from gateway.domain.observation import decode_batch
 from gateway.domain.rollout import Rollout
 from gateway.errors import InvalidValue
 from gateway.storage import codec, keys
-from gateway.storage.base import Logs, Record
+from gateway.storage.base import Logs, Record, Store
 
 PAGE = 500
 SHOWN = 20  # differences
@@ -39,11 +40,11 @@ class Replay(msgspec.Struct, frozen=True):
     differences: tuple[Difference, ...] = ()
 
 
-async def replay(store: Logs, rollout: Rollout) -> Replay:
+async def replay(store: Store, rollout: Rollout) -> Replay:
     """Raises `InvalidValue` for a rollout by hand."""
     if rollout.policy is None:
         raise InvalidValue(f"rollout {rollout.id} went by hand: nothing was decided", param="rollout")
-    folded = Folded(store, rollout)
+    folded = Folded(store, rollout, await read_beginning(store, rollout.id))
     decisions = 0
     differences: list[Difference] = []
     async for record in read_all(store, keys.decisions(rollout.id)):
@@ -67,9 +68,9 @@ async def replay(store: Logs, rollout: Rollout) -> Replay:
 class Folded:
     """A rollout's evidence, folded forward."""
 
-    def __init__(self, store: Logs, rollout: Rollout) -> None:
+    def __init__(self, store: Logs, rollout: Rollout, known: Beginning) -> None:
         self.partial = False
-        self._evidence = begin(rollout)
+        self._evidence = begin(rollout, known)
         self._log = read_all(store, keys.evidence(rollout.id))
         self._next: Record | None = None
         self._writers: set[str] = set()

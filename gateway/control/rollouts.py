@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control import plan
+from gateway.control.baseline import beginning_of, read_past
 from gateway.control.case import rules_of
 from gateway.control.changes import Change, Current, Done, commit, read_deployment, summary
 from gateway.control.plan import By, Planned, Under
@@ -68,9 +69,20 @@ class Rollouts:
             if live is not None and not what.override_inputs:
                 baseline = await self._registry.version(prompt, live)
                 plan.require_inputs(candidate.content, baseline.content)
-            return change_of(current, result, "start")
+            change = change_of(current, result, "start")
+            if change is None or not isinstance(under, Under):
+                return change
+            return change._replace(puts=await self._beginning(id, current, under))
 
         return await commit(self._store, prompt, by, planned, expected=expected)
+
+    async def _beginning(self, id: str, current: Current, under: Under) -> tuple[Put, ...]:
+        """What is known of the baseline, written with the start."""
+        live = current.deployment.live
+        assert live is not None
+        past = await read_past(self._store, current.deployment.prompt)
+        known = beginning_of(past, live, under.policy, rules_of(under.rules), current.now)
+        return (Put(keys.beginning(id), codec.encode(known), 0),)
 
     def _under(self, what: Start) -> float | Under:
         if what.weight is not None and what.policy is None:

@@ -190,6 +190,8 @@ class EvidenceSettings(Section):
     """No latency is compared so soon after a start or a step: provider caches are cold for a new prompt."""
     freeze_after: Annotated[int, Field(ge=1)] = 500
     """Stable sessions that thresholds are taken from."""
+    thresholds_age: Annotated[float, Field(ge=0, le=2_592_000)] = 86_400.0
+    """They may be of the prompt's last rollout, if that ended no longer ago; 0: always of the same one."""
     max_open: Annotated[int, Field(ge=1)] = 400_000
     """Sessions of one rollout held at once by the controller."""
     hard_stop: Annotated[int, Field(ge=1)] = 20

@@ -16,6 +16,8 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     decisions/{rollout}                        what was decided on them (a log)
     checkpoint/{rollout}                       the fold's state and its place in the log
     verdict/{prompt}/{rollout}                 the newest verdict, for people
+    past/{prompt}                              how its live version answered when the last rollout ended
+    beginning/{rollout}                        what was known of the baseline when it started
 """
 
 DEPLOYMENTS = "deployment/"
@@ -103,3 +105,11 @@ def verdict(prompt: str, rollout: str) -> str:
 def verdicts(prompt: str) -> str:
     """The prefix of what was found in a prompt's rollouts."""
     return f"verdict/{prompt}/"
+
+
+def past(prompt: str) -> str:
+    return f"past/{prompt}"
+
+
+def beginning(rollout: str) -> str:
+    return f"beginning/{rollout}"
