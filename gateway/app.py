@@ -23,6 +23,7 @@ from aiohttp import web
 
 from gateway.control.controller import Controller
 from gateway.control.registry import Registry
+from gateway.control.retention import Keep
 from gateway.control.seed import seed
 from gateway.errors import ConfigError, GatewayError, PromptError
 from gateway.proxy.worker import Worker, build_worker
@@ -155,7 +156,9 @@ async def run_controller(process: Process) -> None:
 
 def build_controller(settings: Settings, store: Store) -> Controller:
     owner = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
-    return Controller(store, owner=owner, cap=settings.evidence.measured_per_second)
+    evidence = settings.evidence
+    keep = Keep(evidence.keep_seconds, evidence.keep_bytes)
+    return Controller(store, owner=owner, cap=evidence.measured_per_second, keep=keep)
 
 
 async def run_health(process: Process) -> None:

@@ -149,8 +149,12 @@ def _metric(metric: MetricView) -> tuple[str, ...]:
 
 
 def replayed(result: Replay) -> RenderableType:
+    if result.partial and not result.agree and not result.differences:
+        return Text(
+            f"PARTIAL: evidence of its {result.decisions} decisions has been removed: nothing is compared"
+        )
     if result.partial:
-        note = "; PARTIAL: the beginning of its evidence is gone, so differences mean nothing"
+        note = "; PARTIAL: the beginning of its evidence is missing, so differences mean nothing"
     else:
         note = ""
     if result.agree:

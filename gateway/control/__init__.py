@@ -11,6 +11,7 @@ case        one rollout's evidence as the controller holds it
 controller  folds, decides, acts; one in a fleet, by a lease
 acting      verdict in → planned change out, pure
 replay      every verdict again, from its evidence
+retention   how long evidence is kept
 views       what people are shown
 operations  everything a person can do, as one protocol, and its implementation on a store
 seed        a folder of prompt files pushed at every start

@@ -30,11 +30,13 @@ PAGE = 200  # batches read at once
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """The fold after the batch at `position` in the log; empty evidence: the rollout has ended."""
+    """The fold after the batch at `position` in the log; empty evidence: the rollout has ended. `size`: bytes
+    of the batches up to there."""
 
     position: int
     evidence: bytes
     recent: Recent | None = None
+    size: int = 0
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -61,7 +63,8 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Case:
-    """`rollout` is kept as the deployment has it now."""
+    """`rollout` is kept as the deployment has it now. `size`: bytes of the batches up to `position`;
+    `checkpointed`: the position from which a successor would go on."""
 
     def __init__(
         self, rollout: Rollout, evidence: Evidence, position: int, now: float, recent: Recent | None = None
@@ -69,7 +72,8 @@ class Case:
         self.rollout = rollout
         self.evidence = evidence
         self.recent = recent or Recent.of(evidence.state.rules.freeze_after)
-        self.position = position
+        self.position = self.checkpointed = position
+        self.size = 0
         self.traffic = Traffic(now)
         self.decided_at = 0.0
         self.checkpoint_at = now
@@ -84,6 +88,7 @@ class Case:
         kept = None if document is None else codec.decode_document(document, Checkpoint)
         if kept is not None and kept.evidence:
             case = cls(rollout, restored(kept), kept.position, now, kept.recent)
+            case.size = kept.size
         else:
             case = cls(rollout, begin(rollout, await read_beginning(store, rollout.id)), 0, now)
         case.follow(rollout)
@@ -108,6 +113,7 @@ class Case:
         alarmed = self.evidence.alarm
         for record in page:
             self.position = record.position
+            self.size += len(record.value)
             try:
                 batch = decode_batch(record.value)
             except msgspec.DecodeError as error:
@@ -129,7 +135,7 @@ class Case:
         return Decision(self.position, now, at, steps_of(rollout), verdict)
 
     def checkpoint(self) -> Put:
-        value = codec.encode(Checkpoint(self.position, self.evidence.to_bytes(), self.recent))
+        value = codec.encode(Checkpoint(self.position, self.evidence.to_bytes(), self.recent, self.size))
         return Put(keys.checkpoint(self.rollout.id), value, None)
 
     def summary(self, decision: Decision) -> Put:

@@ -11,6 +11,7 @@ from gateway.analysis.decide import decide
 from gateway.analysis.evidence import Evidence
 from gateway.control.baseline import Beginning, read_beginning
 from gateway.control.case import Decision, begin
+from gateway.control.retention import read_kept
 from gateway.domain.observation import decode_batch
 from gateway.domain.rollout import Rollout
 from gateway.errors import InvalidValue
@@ -31,7 +32,8 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """`partial`: the log has been cut, so what came before is missing and differences mean nothing."""
+    """`partial`: evidence has been removed, or is missing from the beginning, so that verdicts cannot be
+    reached again and differences mean nothing; nothing is compared where it is known beforehand."""
 
     rollout: str
     decisions: int
@@ -44,6 +46,10 @@ async def replay(store: Store, rollout: Rollout) -> Replay:
     """Raises `InvalidValue` for a rollout by hand."""
     if rollout.policy is None:
         raise InvalidValue(f"rollout {rollout.id} went by hand: nothing was decided", param="rollout")
+    kept = await read_kept(store, rollout.id)
+    if kept is not None and kept.cut:
+        left = [record async for record in read_all(store, keys.decisions(rollout.id))]
+        return Replay(rollout.id, len(left), agree=False, partial=True)
     folded = Folded(store, rollout, await read_beginning(store, rollout.id))
     decisions = 0
     differences: list[Difference] = []

@@ -17,6 +17,7 @@ from gateway.control.case import rules_of
 from gateway.control.changes import Change, Current, Done, commit, read_deployment, summary
 from gateway.control.plan import By, Planned, Under
 from gateway.control.registry import Registry, list_all
+from gateway.control.retention import Kept
 from gateway.domain.names import check_name
 from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.rollout import Event, Rollout, Weight
@@ -80,9 +81,12 @@ class Rollouts:
         """What is known of the baseline, written with the start."""
         live = current.deployment.live
         assert live is not None
-        past = await read_past(self._store, current.deployment.prompt)
+        prompt = current.deployment.prompt
+        past = await read_past(self._store, prompt)
         known = beginning_of(past, live, under.policy, rules_of(under.rules), current.now)
-        return (Put(keys.beginning(id), codec.encode(known), 0),)
+        return Put(keys.beginning(id), codec.encode(known), 0), Put(
+            keys.kept(id), codec.encode(Kept(prompt)), 0
+        )
 
     def _under(self, what: Start) -> float | Under:
         if what.weight is not None and what.policy is None:

@@ -174,6 +174,10 @@ class EvidenceSettings(Section):
 
     measured_per_second: Annotated[float, Field(gt=0)] = 500.0
     """Sessions of a prompt that are measured per second; above it a share of them is."""
+    keep_seconds: Annotated[float, Field(ge=0)] = 604_800.0
+    """Evidence and decisions of a rollout are kept so long after its end …"""
+    keep_bytes: Bytes = 2048 * MIB
+    """… or until the evidence of all rollouts is larger than this; then the oldest goes first."""
     watermark: Seconds = 60.0
     """A session is folded this long after its pin, in order of pin."""
     early_events: Annotated[int, Field(ge=0)] = 20
@@ -219,7 +223,8 @@ class EvidenceSettings(Section):
 
     def changes(self) -> dict[str, float]:
         """The limits of the analysis that differ from their defaults."""
-        return self.model_dump(exclude_defaults=True, exclude={"measured_per_second"})
+        others = {"measured_per_second", "keep_seconds", "keep_bytes"}
+        return self.model_dump(exclude_defaults=True, exclude=others)
 
 
 class Settings(Section):

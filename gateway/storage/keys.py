@@ -18,6 +18,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     verdict/{prompt}/{rollout}                 the newest verdict, for people
     past/{prompt}                              how its live version answered when the last rollout ended
     beginning/{rollout}                        what was known of the baseline when it started
+    kept/{rollout}                             how much of its evidence is left
 """
 
 DEPLOYMENTS = "deployment/"
@@ -30,6 +31,7 @@ AUDIT = "audit/"
 AUDIT_HEAD = "audit-head"
 PINS = "pin/"
 ALIASES = "alias/"
+KEPT = "kept/"
 CONTROLLER = "controller"  # the lease
 
 
@@ -113,3 +115,7 @@ def past(prompt: str) -> str:
 
 def beginning(rollout: str) -> str:
     return f"beginning/{rollout}"
+
+
+def kept(rollout: str) -> str:
+    return f"{KEPT}{rollout}"
