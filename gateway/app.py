@@ -23,6 +23,7 @@ from aiohttp import web
 
 from gateway.control.controller import Controller
 from gateway.control.registry import Registry
+from gateway.control.retention import Keep
 from gateway.control.seed import seed
 from gateway.errors import ConfigError, GatewayError, PromptError
 from gateway.proxy.worker import Worker, build_worker
@@ -138,14 +139,15 @@ async def run_services(process: Process) -> None:
 
 
 async def run_controller(process: Process) -> None:
-    """Folds, decides, acts; ready at once, because requests are served without it."""
+    """Folds, decides, acts; ready though the store is down, because requests are served without it, but not
+    before it is known whether the store can be used at all."""
     store = store_of(process.settings)
-    process.ready()
-    opening = asyncio.create_task(_open_when_up(process, store))
+    opening = asyncio.create_task(_open_when_up(process, store, process.ready))
     stopped = asyncio.create_task(process.stop.wait())
     await asyncio.wait((opening, stopped), return_when=asyncio.FIRST_COMPLETED)
     if opening.done():
         opening.result()
+        process.ready()
         await build_controller(process.settings, store).run(process.stop)
     opening.cancel()
     stopped.cancel()
@@ -154,7 +156,9 @@ async def run_controller(process: Process) -> None:
 
 def build_controller(settings: Settings, store: Store) -> Controller:
     owner = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
-    return Controller(store, owner=owner, cap=settings.evidence.measured_per_second)
+    evidence = settings.evidence
+    keep = Keep(evidence.keep_seconds, evidence.keep_bytes)
+    return Controller(store, owner=owner, cap=evidence.measured_per_second, keep=keep)
 
 
 async def run_health(process: Process) -> None:
@@ -183,8 +187,9 @@ async def _site(app: web.Application, sock: socket.socket) -> AsyncIterator[None
         await runner.cleanup()
 
 
-async def _open_when_up(process: Process, store: Store) -> None:
-    """Raises `ConfigError` if the store is there but cannot be used."""
+async def _open_when_up(process: Process, store: Store, waits: Callable[[], None] | None = None) -> None:
+    """`waits` is called if the store is down at first. Raises `ConfigError` if the store is there but cannot
+    be used."""
     said = False
     while True:
         try:
@@ -195,6 +200,8 @@ async def _open_when_up(process: Process, store: Store) -> None:
         except GatewayError as error:
             if not said:
                 logger.error("waiting for the store: %s", error.message)
+                if waits is not None:
+                    waits()
             said = process.store_is_down = True
         await asyncio.sleep(OPEN_AGAIN)
     if said:

@@ -57,7 +57,8 @@ def deployments(views: Sequence[DeploymentView]) -> RenderableType:
 def deployment(view: DeploymentView) -> RenderableType:
     live = "nothing is live" if view.live is None else f"{view.prompt}/{view.live} is live"
     rollout = "no rollout runs" if view.rollout is None else _sentence(view.rollout)
-    return Text(f"{live}; {rollout} (revision {view.revision})")
+    warnings = () if view.rollout is None else view.rollout.warnings
+    return Text("\n".join([f"{live}; {rollout} (revision {view.revision})", *map(_warning, warnings)]))
 
 
 def versions(view: PromptView) -> RenderableType:
@@ -117,6 +118,7 @@ def evidence(view: RolloutView) -> list[RenderableType]:
     lines = [f"\n{view.id}: policy {view.policy}, {stage} since {when(view.stage_since)}"]
     if view.hold is not None:
         lines.append(f"holds since {when(view.hold.since)} ({view.hold.reason}): {view.hold.detail}")
+    lines += map(_warning, view.warnings)
     if view.evidence is None:
         return [Text("\n".join([*lines, "no evidence yet"]))]
     verdict = view.evidence.verdict
@@ -126,6 +128,10 @@ def evidence(view: RolloutView) -> list[RenderableType]:
         (_metric(metric) for metric in verdict.metrics if any(metric.units)),
     )
     return [Text("\n".join(lines)), rows]
+
+
+def _warning(text: str) -> str:
+    return f"warning: {text}"
 
 
 def _metric(metric: MetricView) -> tuple[str, ...]:
@@ -143,8 +149,12 @@ def _metric(metric: MetricView) -> tuple[str, ...]:
 
 
 def replayed(result: Replay) -> RenderableType:
+    if result.partial and not result.agree and not result.differences:
+        return Text(
+            f"PARTIAL: evidence of its {result.decisions} decisions has been removed: nothing is compared"
+        )
     if result.partial:
-        note = "; PARTIAL: the beginning of its evidence is gone, so differences mean nothing"
+        note = "; PARTIAL: the beginning of its evidence is missing, so differences mean nothing"
     else:
         note = ""
     if result.agree:

@@ -6,6 +6,12 @@ audit       the hash-chained log of all changes: its end, its pages, its proof
 registry    prompts and their immutable versions; push, metadata, gates
 rollouts    start, change, end a rollout; deploy at once
 client_keys keys of the gateway's own clients
+baseline    what is known of the live version before a rollout: from the end of the last one
+case        one rollout's evidence as the controller holds it
+controller  folds, decides, acts; one in a fleet, by a lease
+acting      verdict in → planned change out, pure
+replay      every verdict again, from its evidence
+retention   how long evidence is kept
 views       what people are shown
 operations  everything a person can do, as one protocol, and its implementation on a store
 seed        a folder of prompt files pushed at every start

@@ -23,11 +23,12 @@ MOST_BYTES = 1024 * 1024  # of an answer that is not streamed and is read for it
 class Notes:
     """Times are the loop's. Only appends and assignments happen before the last byte."""
 
-    __slots__ = ("_body", "_last", "first_token", "gaps", "size", "status")
+    __slots__ = ("_body", "_last", "ended", "first_token", "gaps", "size", "status")
 
     def __init__(self, status: int, *, body: bool) -> None:
         self.status = status
         self.first_token = 0.0
+        self.ended = 0.0  # the answer was whole; its last byte may wait for a pin
         self.gaps = array("d")
         self.size = 0
         self._last = 0.0
@@ -56,7 +57,10 @@ class Notes:
 
 
 def record(exchange: Managed, error: GatewayError | None = None, *, left: bool = False) -> None:
-    """After the last byte, or where none will come: histograms and evidence of one managed request."""
+    """After the last byte, or where none will come: histograms and evidence of one managed request.
+
+    Histograms tell what the client waited for. Evidence counts from the request's way to the provider to the
+    answer's end there: a pin that is looked up delays the canary more than stable (docs/adr/0002)."""
     worker, choice, notes, scanner = exchange.worker, exchange.choice, exchange.notes, exchange.scanner
     if choice is None or exchange.recorded:
         return
@@ -72,13 +76,15 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     if not worker.recorder.measures(choice):
         return
     usage, code = _read(notes, scanner, exchange.api.read_answer)
+    sent = exchange.sent or received
+    ended = notes.ended if notes is not None and notes.ended else now
     seen = Seen(
         started_at=worker.snapshots.store_time(received),
         outcome=_outcome(
             None if notes is None else notes.status, error, code, left=left, begun=first_token is not None
         ),
-        total=total,
-        first_token=first_token,
+        total=ended - sent,
+        first_token=None if first_token is None else first_token + received - sent,
         tokens=None if usage is None else usage.completion,
         again=exchange.headers.get(b"x-stainless-retry-count", b"0") != b"0",
         cost=_cost(exchange, usage),

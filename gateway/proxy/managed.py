@@ -69,6 +69,7 @@ class Managed(Exchange):
         "request",
         "scanner",
         "selection",
+        "sent",
         "size",
         "waiting",
     )
@@ -98,6 +99,7 @@ class Managed(Exchange):
         self.fields: Fields | None = None
         self.request: Request | None = None
         self.selection: Selection | None = None
+        self.sent = 0.0  # when it went on its way to the provider, the loop's time
         self.notes: Notes | None = None
         self.recorded = False
         self._reserve(head.length or 0)
@@ -240,6 +242,7 @@ class Managed(Exchange):
         self.asked_usage = injected.asked_usage
         if not injected.asked_usage:
             self.fields = None  # it will not be sent again without our wish
+        self.sent = self.sent or self.worker.clock()
         self.forward(self.path, injected.pieces, length(injected.pieces), self.asked_model())
 
     def asked_model(self) -> str:
@@ -346,6 +349,8 @@ class Managed(Exchange):
         if self.aliasing is not None and self.aliasing.wanted:
             self.aliasing.end(self.scanner, self.api.read_answer)
         self.ended = True
+        if self.notes is not None:
+            self.notes.ended = self.worker.clock()
         if self._settled():
             self._complete()
 

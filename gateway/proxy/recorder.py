@@ -35,7 +35,8 @@ BATCH = 2000  # records, about 200 KB
 
 
 class Seen(NamedTuple):
-    """What is known of a request at its end; times are s since it was received at `started_at`."""
+    """What is known of a request at its end. It was received at `started_at`; times are s since it went to
+    the provider."""
 
     started_at: float
     outcome: Outcome
