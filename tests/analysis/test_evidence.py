@@ -219,13 +219,56 @@ def test_a_first_request_still_running_at_its_watermark_is_slower_than_shorter_t
     assert state.state.completed.units == 1
 
 
-def test_providers_failures_bring_no_times() -> None:
+def test_a_session_that_never_reached_the_model_is_no_evidence() -> None:
+    """Neither good nor bad: an outage must not pass a gate, nor fill a stage."""
     state = evidence()
     log = Log(state)
-    log.write(1.0, *whole(pin(1, 0.0), outcome="provider"))
-    log.write(100.0)
+    for number in range(400):
+        at = 5.0 * number
+        unit = pin(number, at, canary=number % 2 == 0)
+        log.write(at + 1.0, *whole(unit, outcome="provider"), ended(unit, outcome="provider", turn=1, at=at))
+    log.write(4000.0)
+    for metric in ("latency_p50", "cost", "errors", "safety"):
+        assert units(state, metric) == [0, 0]
+        gate = state.state.comparisons[metric].gate
+        assert gate is not None
+        assert gate.get() == 0.0
+    assert (state.state.completed.units, state.state.canaries) == (0, [0, 0, 0])
+    assert state.sessions == (200, 200)
+
+
+def test_a_session_that_reached_the_model_later_has_errors_but_no_times() -> None:
+    state = evidence()
+    log = Log(state)
+    unit = pin(1, 0.0)
+    log.write(1.0, *whole(unit, outcome="provider"), ended(unit, turn=1, at=0.5))
+    log.write(1000.0)
     assert units(state, "latency_p50") == [0, 0]
-    assert state.state.completed.units == 1
+    assert units(state, "errors") == [1, 0]
+    assert state.state.completed.units == 0
+
+
+def test_a_client_that_left_and_a_record_that_was_lost() -> None:
+    """How long clients wait depends on the arm, so who leaves stays in; a lost record tells nothing."""
+    state = evidence()
+    log = Log(state)
+    log.write(1.0, *whole(pin(1, 0.0), outcome="client"))
+    log.write(1.0, Assigned(pin(2, 0.0, canary=True)))
+    log.write(1000.0)
+    assert units(state, "errors") == [1, 0]
+    assert state.sessions == (1, 1)
+
+
+def test_a_provider_that_fails_one_arm_alone_is_a_wrong_share() -> None:
+    state = evidence()
+    log = Log(state)
+    rng = Random(5)
+    for number in range(2000):
+        unit = pin(number, float(number), canary=rng.random() < 0.5)
+        fails = unit.canary and rng.random() < 0.4
+        log.write(number + 1.0, *whole(unit, outcome="provider" if fails else "ok"))
+    log.write(3000.0)
+    assert state.state.assigned.get() < HOLD_AT <= state.state.completed.get()
 
 
 def test_warm_up_leaves_latency_out_and_keeps_cost() -> None:
