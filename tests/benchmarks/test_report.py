@@ -6,11 +6,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.decisions.__main__ import write
+from benchmarks.decisions.__main__ import Bench, Work, write
+from benchmarks.decisions.observe import Watched
 from benchmarks.decisions.report import ours, theirs
-from benchmarks.decisions.rules import RULES
-from benchmarks.decisions.run import Run
-from benchmarks.decisions.scenario import AA, BY_NAME
+from gateway.simulation.rollout import Run, simulate
+from gateway.simulation.scenario import AA, BY_NAME
 
 
 def run(seed: int, outcome: str, canary_sessions: int) -> Run:
@@ -27,16 +27,35 @@ def test_a_row_counts_with_its_interval() -> None:
 
 
 def test_files_keep_the_scenarios_that_were_not_run_again(tmp_path: Path) -> None:
-    tripped = [rule() for rule in RULES]
-    tripped[0].at, tripped[0].canary_sessions = 60.0, 5
+    watched = [Watched("A/A", seed, "t-test, peeked", seed == 1, 60.0, 5, 9) for seed in range(4)]
     other = replace(BY_NAME["judge -.10"])
-    write([ours(AA, [run(0, "promoted", 1)]), *theirs(AA, [tripped])], tmp_path)
+    write([ours(AA, [run(0, "promoted", 1)]), *theirs(AA, watched)], tmp_path)
     write([ours(other, [run(0, "rolled_back", 1)])], tmp_path)
     write([ours(AA, [run(0, "rolled_back", 1)])], tmp_path)
     rows = json.loads((tmp_path / "decisions.json").read_text())
-    assert [(row["scenario"], row["rolled_back"]["rate"]) for row in rows] == [
-        ("A/A", 1.0),
-        ("judge -.10", 1.0),
+    assert [(row["scenario"], row["rule"], row["rolled_back"]["rate"]) for row in rows] == [
+        ("A/A", "this gateway", 1.0),
+        ("A/A", "t-test, peeked", 0.25),
+        ("judge -.10", "this gateway", 1.0),
     ]
     assert "| judge -.10 | harmful | this gateway | 1 | 100.0%" in (tmp_path / "decisions.md").read_text()
-    assert (tmp_path / "decisions.html").read_text().count("<rect") == 2
+    page = (tmp_path / "decisions.html").read_text()
+    assert page.count(">missed regression<") == page.count(">false rollback<") == 1
+    assert "t-test, peeked, 4 runs" in page
+    assert page.count("25.0%") == 1
+
+
+def test_a_benchmark_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    scenario = replace(AA, hours=0.05)
+    bench = Bench(tmp_path)
+    steps = bench.work(Work(scenario, 3, 1))
+    next(steps)
+    next(steps)
+    with (tmp_path / "decisions-runs.jsonl").open("a") as file:
+        file.write('{"scenario":"A/A","se')
+    again = Bench(tmp_path)
+    assert [each.seed for each in again.runs.values] == [0, 1]
+    assert len(list(again.work(Work(scenario, 3, 1)))) == 4
+    assert [each.seed for each in Bench(tmp_path).runs.values] == [0, 1, 2]
+    assert again.runs.values[2] == simulate(scenario, 2)
+    assert {row["rule"]: row["runs"] for row in again.write()}["t-test, peeked"] == 1

@@ -1,0 +1,8 @@
+"""Simulated rollouts: whole sessions through the gateway's own sampling, fold and decide. Seeded.
+
+scenario   what sessions are like, and in what the canary differs: the table of scenarios
+sessions   sessions as the records that workers and judges would write, in order of writing
+rollout    one rollout under a policy, from its first session to its end
+
+(The simulated *provider* is `gateway/simulator`.)
+"""
