@@ -22,6 +22,9 @@ Where it does (another model, another account), the completed stream shows it: i
 first request reached the model, and holds as srm. A client that leaves early does depend on the arm, by the
 time it was kept waiting; so its session stays a unit.
 
+Once the arms are found not to get their shares, harm by errors and flags is taken from final sessions alone
+(`Comparison.distrust`): an event alone would count a wrong share as harm.
+
 Time is the newest `written_at` of the log, so a prefix of the log has one state, whoever folds it and when.
 """
 
@@ -41,6 +44,7 @@ from gateway.analysis.units import ERROR, SAFETY, Unit, amount, chosen, open_uni
 from gateway.domain.observation import Batch, Drawn, Observed, Scored
 from gateway.domain.policy import Policy
 from gateway.errors import InvalidValue
+from gateway.stats.srm import HOLD_AT
 from gateway.stats.wealth import evidence_for, log_mean
 
 WRITERS = 1024  # of which the last sequence is remembered
@@ -360,7 +364,7 @@ class Evidence:
 
     def _start(self, names: list[str] | tuple[str, ...]) -> None:
         for name in names:
-            self.state.comparisons[name].harm.start()
+            self.state.comparisons[name].start()
 
     def _arrange(self) -> None:
         """Comparisons by the source that they are fed from."""
@@ -385,6 +389,13 @@ class Evidence:
         """What was reached once counts for ever: harm found, gates passed."""
         self._dirty = False
         state = self.state
+        if state.mismatched_at is None and any(
+            max(ratio.wealth.sums) >= HOLD_AT and ratio.get() >= HOLD_AT
+            for ratio in (state.assigned, state.completed)
+        ):
+            state.mismatched_at = state.clock
+            for comparison in state.comparisons.values():
+                comparison.distrust()
         for family, bar in self._bars.items():
             if family not in state.crossed and self._reached(family, bar):
                 state.crossed[family] = state.clock

@@ -137,6 +137,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     replace(canary("judge -.10 after 40 min", score=0.70), effect_after=2400.0),
     replace(AA, name="A/A daily rhythm", rhythm=0.5, period=7200.0),
     replace(AA, name="A/A SRM .10 to .13", misassigned=1.3, hours=8.0),
+    replace(canary("errors .5 to 5 %, SRM .10 to .13", errors=0.05), misassigned=1.3, hours=8.0),
     canary("judge +.05", "better", score=0.85),
     replace(AA, name="A/A five-level scale", levels=5),
     replace(canary("judge -.10, five-level scale", score=0.70), levels=5),

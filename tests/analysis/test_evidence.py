@@ -15,6 +15,7 @@ from gateway.domain.observation import Evidence as Record
 from gateway.errors import InvalidValue
 from gateway.stats.eprocess import Harm, measured_share
 from gateway.stats.srm import HOLD_AT
+from gateway.stats.wealth import evidence_for
 from tests.support.fold import COLD, STANDARD, Log, ended, evidence, pin, score, whole
 
 
@@ -269,6 +270,42 @@ def test_a_provider_that_fails_one_arm_alone_is_a_wrong_share() -> None:
         log.write(number + 1.0, *whole(unit, outcome="provider" if fails else "ok"))
     log.write(3000.0)
     assert state.state.assigned.get() < HOLD_AT <= state.state.completed.get()
+
+
+def wrong_shares(errors: float, later: float) -> tuple[Evidence, Harm]:
+    """Two of three sessions go to the canary, where half should; a share of them has an error, of the
+    canary's another one after 1,000 s. Beside the state: harm as it would be if nobody had noticed."""
+    state, naive = evidence(), Harm.of(0.0)
+    log = Log(state)
+    rng = Random(11)
+    for number in range(2500):
+        unit = pin(number, float(number), canary=rng.random() < 2 / 3)
+        fails = rng.random() < (later if unit.canary and number > 1000 else errors)
+        if fails:
+            naive.update(unit.canary, 1.0, 0.5, 0.0)
+        log.write(number + 1.0, *whole(unit, outcome="prompt" if fails else "ok"))
+    return state, naive
+
+
+def test_wrong_shares_are_not_harm() -> None:
+    state, naive = wrong_shares(0.05, 0.05)
+    assert naive.get() > evidence_for(0.01)
+    assert state.state.mismatched_at is not None
+    assert not state.state.crossed
+    again = Evidence.from_bytes(state.to_bytes())
+    Log(again, "later").write(4000.0, *whole(pin(9999, 3999.0, canary=True), outcome="prompt"))
+    before = harm(again, "errors")
+    Log(again, "later still").write(4100.0)
+    assert harm(again, "errors") == before  # an event is nothing until its session is final
+    Log(again, "last").write(5000.0)
+    assert harm(again, "errors") != before
+
+
+def test_harm_is_found_although_shares_are_wrong() -> None:
+    state, _ = wrong_shares(0.03, 0.1)
+    found, noticed = state.state.crossed["errors"], state.state.mismatched_at
+    assert noticed is not None
+    assert noticed < found
 
 
 def test_warm_up_leaves_latency_out_and_keeps_cost() -> None:
