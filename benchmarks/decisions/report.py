@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from benchmarks.decisions.observe import Watched
 from benchmarks.decisions.rules import RULES
 from gateway.simulation.rollout import Run
 from gateway.simulation.scenario import Scenario
-from gateway.stats.intervals import wilson
+from gateway.simulation.summary import share, spread, summarize
 
 Row = dict[str, Any]
 
 
 def ours(scenario: Scenario, runs: Sequence[Run]) -> Row:
     """One row: what became of the rollouts, with Wilson intervals (95 %)."""
-    outcomes = Counter(run.outcome for run in runs)
-    back = [run for run in runs if run.outcome == "rolled_back"]
-    return {
-        "scenario": scenario.name,
-        "truth": scenario.truth,
-        "rule": "this gateway",
-        "runs": len(runs),
-        "rolled_back": _rate(outcomes["rolled_back"], len(runs)),
-        "promoted": _rate(outcomes["promoted"], len(runs)),
-        "because": dict(Counter(run.rule for run in back).most_common()),
-        "held": dict(Counter(hold for run in runs for hold in run.holds).most_common()),
-        "canary_sessions": _spread([run.canary_sessions for run in back]),
-        "canary_requests": _spread([run.canary_requests for run in back]),
-        "hours": _spread([run.seconds / 3600.0 for run in runs], 0.8),
-        "judge_calls": _spread([run.judge_calls for run in runs]),
-    }
+    return {**msgspec.to_builtins(summarize(scenario, runs)), "rule": "this gateway"}
 
 
 def theirs(scenario: Scenario, watched: Sequence[Watched]) -> list[Row]:
@@ -48,30 +34,13 @@ def theirs(scenario: Scenario, watched: Sequence[Watched]) -> list[Row]:
                     "truth": scenario.truth,
                     "rule": name,
                     "runs": len(runs),
-                    "rolled_back": _rate(len(tripped), len(runs)),
-                    "canary_sessions": _spread([each.canary_sessions for each in tripped]),
-                    "hours": _spread([each.seconds / 3600.0 for each in tripped], 0.8),
-                    "judge_calls": _spread([each.judge_calls for each in runs]),
+                    "rolled_back": msgspec.to_builtins(share(len(tripped), len(runs))),
+                    "canary_sessions": spread([each.canary_sessions for each in tripped]),
+                    "hours": spread([each.seconds / 3600.0 for each in tripped], 0.8),
+                    "judge_calls": spread([each.judge_calls for each in runs]),
                 }
             )
     return rows
-
-
-def _rate(hits: int, runs: int) -> dict[str, float]:
-    interval = wilson(hits, runs)
-    return {
-        "rate": round(interval.estimate, 4),
-        "low": round(interval.low, 4),
-        "high": round(interval.high, 4),
-    }
-
-
-def _spread(values: Sequence[float], upper: float = 0.9) -> list[float] | None:
-    """Median and the upper quantile."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    return [round(ordered[int(part * (len(ordered) - 1))], 2) for part in (0.5, upper)]
 
 
 COLUMNS = (
@@ -120,5 +89,5 @@ def _percent(rate: dict[str, float] | None) -> str:
     return f"{rate['rate']:.1%} ({rate['low']:.1%}-{rate['high']:.1%})"
 
 
-def _pair(values: list[float] | None) -> str:
+def _pair(values: Sequence[float] | None) -> str:
     return "" if values is None else f"{values[0]:g} / {values[1]:g}"

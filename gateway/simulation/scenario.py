@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Truth = Literal["same", "harmful", "better", "tolerated"]
+RATE = 1000.0  # sessions/h where a scenario is not about traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Scenario:
     name: str
     truth: Truth = "same"
     policy: str = "standard"
-    per_hour: float = 1000.0
+    per_hour: float = RATE
     stable: Behaviour = field(default_factory=Behaviour)
     canary: Behaviour = field(default_factory=Behaviour)
     effect_after: float = 0.0

@@ -20,9 +20,9 @@ def run(seed: int, outcome: str, canary_sessions: int) -> Run:
 
 def test_a_row_counts_with_its_interval() -> None:
     row = ours(AA, [run(0, "rolled_back", 10), run(1, "promoted", 99), run(2, "promoted", 98)])
-    assert row["rolled_back"] == {"rate": 0.3333, "low": 0.0615, "high": 0.7923}
+    assert row["rolled_back"] == {"hits": 1, "runs": 3, "rate": 0.3333, "low": 0.0615, "high": 0.7923}
     assert row["promoted"]["rate"] == 0.6667
-    assert row["canary_sessions"] == [10, 10]
+    assert row["canary_sessions"] == (10, 10)
     assert (row["because"], row["held"]) == ({"harm:judge": 1}, {"incident": 3})
 
 
