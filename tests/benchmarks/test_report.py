@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.decisions.__main__ import Bench, Work, write
+from benchmarks.decisions.hours import Reference, row
+from benchmarks.decisions.hours import markdown as hours_table
 from benchmarks.decisions.observe import Watched
 from benchmarks.decisions.report import ours, theirs
 from gateway.simulation.rollout import Run, simulate
@@ -59,3 +61,12 @@ def test_a_benchmark_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert [each.seed for each in Bench(tmp_path).runs.values] == [0, 1, 2]
     assert again.runs.values[2] == simulate(scenario, 2)
     assert {row["rule"]: row["runs"] for row in again.write()}["t-test, peeked"] == 1
+
+
+def test_hours_count_what_was_never_promoted_as_longest() -> None:
+    runs = [run(0, "promoted", 1), run(1, "promoted", 1), run(2, "rolled_back", 1)]
+    made = row(Reference("fast", 100, 6.0, float("inf")), runs)
+    assert (made["median"], made["eighty"], made["reference_eighty"]) == (1.0, 1.0, None)
+    made = row(Reference("fast", 100, 6.0, 8.0), [run(0, "promoted", 1), *[run(1, "undecided", 1)] * 2])
+    assert (made["median"], made["eighty"], made["rolled_back"]) == (None, None, 0.0)
+    assert hours_table([made]).splitlines()[-1] == "| fast | 100 | 3 | – / – | 6 / 8 | 0.0% |"
