@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from html import escape
 from itertools import groupby
 from math import log10
+from statistics import median
 from typing import NamedTuple
 
 from benchmarks.decisions.report import Row
 
 WIDTH, LEFT, GAP, ROW, HEAD = 1560, 400, 70, 16, 66
 WRONG, TOLERATED, OURS, THEIRS = "#c0392b", "#d68910", "#1f4e79", "#9aa5b1"
+OVERVIEW = "all"  # instead of a scenario's truth
 Bar = tuple[float, float, float, str, str]  # length, and from where to where its whisker goes: 0 to 1
 
 
@@ -24,15 +26,52 @@ class Panel(NamedTuple):
 def _back(row: Row) -> Bar | None:
     if row["truth"] == "harmful":
         return None
-    colour = TOLERATED if row["truth"] == "tolerated" else WRONG
-    return _rate(row["rolled_back"], colour)
+    return _rate(row["rolled_back"], TOLERATED if row["truth"] == "tolerated" else WRONG)
 
 
 def _missed(row: Row) -> Bar | None:
+    if row["truth"] == OVERVIEW:
+        return _rate(row["missed"], WRONG)
     if row["truth"] != "harmful":
         return None
     found = row["rolled_back"]
     return _rate({"rate": 1 - found["rate"], "low": 1 - found["high"], "high": 1 - found["low"]}, WRONG)
+
+
+def overview(rows: Sequence[Row]) -> list[Row]:
+    """One row for each rule: the means over scenarios, each counted once, on which every rule was tried."""
+    rules = list(dict.fromkeys(row["rule"] for row in rows))
+    tried = {(row["scenario"], row["rule"]): row for row in rows}
+    common = [name for name in dict.fromkeys(row["scenario"] for row in rows) if _all(tried, name, rules)]
+    made = []
+    for rule in rules if len(rules) > 1 else ():
+        mine = [tried[name, rule] for name in common]
+        same = [row["rolled_back"]["rate"] for row in mine if row["truth"] in ("same", "better")]
+        harmful = [1.0 - row["rolled_back"]["rate"] for row in mine if row["truth"] == "harmful"]
+        if same and harmful:
+            spreads = {key: _middle(mine, key) for key in ("canary_sessions", "hours", "judge_calls")}
+            rates = {"rolled_back": _mean(same), "missed": _mean(harmful)}
+            runs = sum([row["runs"] for row in mine])
+            title = f"mean of {len(common)} scenarios"
+            made.append(
+                {"scenario": title, "truth": OVERVIEW, "rule": rule, "runs": runs, **rates, **spreads}
+            )
+    return made
+
+
+def _all(tried: dict[tuple[str, str], Row], scenario: str, rules: Sequence[str]) -> bool:
+    return all((scenario, rule) in tried for rule in rules)
+
+
+def _mean(rates: Sequence[float]) -> dict[str, float]:
+    mean = sum(rates) / len(rates)
+    return {"rate": mean, "low": mean, "high": mean}
+
+
+def _middle(rows: Sequence[Row], key: str) -> list[float] | None:
+    """The median of the harmful scenarios' medians, and of their upper quantiles."""
+    pairs = [row[key] for row in rows if row["truth"] == "harmful" and row.get(key) is not None]
+    return [median([pair[end] for pair in pairs]) for end in (0, 1)] if pairs else None
 
 
 def _rate(rate: dict[str, float], colour: str) -> Bar:
@@ -71,7 +110,7 @@ def page(rows: Sequence[Row]) -> str:
     """A whole HTML document; the plot is one inline SVG."""
     marks: list[str] = []
     y = HEAD
-    for scenario, group in groupby(rows, key=lambda row: row["scenario"]):
+    for scenario, group in groupby([*overview(rows), *rows], key=lambda row: row["scenario"]):
         marks.append(f'<line x1="4" x2="{WIDTH - 4}" y1="{y}" y2="{y}" stroke="#ddd"/>')
         for row in group:
             marks += _line(row, y)
@@ -86,10 +125,11 @@ def page(rows: Sequence[Row]) -> str:
 
 
 def _heads() -> list[str]:
-    marks = [
-        '<text x="8" y="16" font-size="13">Decision quality: this gateway beside other rules. '
-        "Simulated sessions. Red: wrong decisions. Amber: rollbacks of what is tolerated.</text>"
-    ]
+    title = (
+        "Decision quality: this gateway beside other rules, simulated sessions. Red: wrong decisions. Amber: "
+        "rollbacks of what is tolerated. On top the means; exposure, time and judge calls of harmful ones."
+    )
+    marks = [f'<text x="8" y="16" font-size="12">{title}</text>']
     for index, panel in enumerate(PANELS):
         x = _left(index)
         marks.append(f'<text x="{x:.0f}" y="40" font-weight="bold">{escape(panel.title)}</text>')

@@ -62,8 +62,9 @@ def summarize(scenario: Scenario, runs: Sequence[Run]) -> Summary:
 
 
 def false_rollbacks(summaries: Sequence[Summary]) -> Share | None:
-    """Of all runs whose candidate was no worse than its policy tolerates; None without any."""
-    harmless = [each for each in summaries if each.truth != "harmful"]
+    """Of all runs whose candidate was no worse; None without any. Those that are worse within a tolerance
+    count neither here nor there: it is the gate's, and for some metrics any difference is harm."""
+    harmless = [each for each in summaries if each.truth in ("same", "better")]
     return _all([(each.rolled_back.hits, each.runs) for each in harmless])
 
 

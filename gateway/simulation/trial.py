@@ -32,7 +32,7 @@ ROUNDING = 1e-9
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """`false_rollbacks`: of runs whose candidate is no worse than tolerated. `missed_regressions`: of runs
+    """`false_rollbacks`: of runs whose candidate is no worse. `missed_regressions`: of runs
     whose candidate is worse, those not rolled back. None: no such scenario was run."""
 
     policy: str

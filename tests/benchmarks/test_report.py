@@ -10,6 +10,7 @@ from benchmarks.decisions.__main__ import Bench, Work, write
 from benchmarks.decisions.hours import Reference, row
 from benchmarks.decisions.hours import markdown as hours_table
 from benchmarks.decisions.observe import Watched
+from benchmarks.decisions.plot import overview
 from benchmarks.decisions.report import ours, theirs
 from gateway.simulation.rollout import Run, simulate
 from gateway.simulation.scenario import AA, BY_NAME
@@ -45,6 +46,23 @@ def test_files_keep_the_scenarios_that_were_not_run_again(tmp_path: Path) -> Non
     assert page.count(">missed regression<") == page.count(">false rollback<") == 1
     assert "t-test, peeked, 4 runs" in page
     assert page.count("25.0%") == 1
+
+
+def test_the_overview_counts_each_scenario_once_where_every_rule_was_tried() -> None:
+    bad, late = BY_NAME["judge -.10"], BY_NAME["A/A late scores"]
+    watched = [Watched("A/A", seed, "t-test, peeked", seed == 1, 60.0, 5, 9) for seed in range(4)]
+    missed = [Watched(bad.name, 0, "t-test, peeked", False, 60.0, 5, 9)]
+    rows = [
+        *[ours(AA, [run(0, "promoted", 1)]), *theirs(AA, watched)],
+        *[ours(bad, [run(0, "rolled_back", 50)]), *theirs(bad, missed)],
+        ours(late, [run(0, "rolled_back", 1)]),
+    ]
+    mine, other = overview(rows)
+    assert mine["scenario"] == other["scenario"] == "mean of 2 scenarios"
+    assert (mine["rolled_back"]["rate"], mine["missed"]["rate"]) == (0.0, 0.0)
+    assert (other["rolled_back"]["rate"], other["missed"]["rate"]) == (0.25, 1.0)
+    assert (mine["canary_sessions"], other["canary_sessions"]) == ([50, 50], None)
+    assert overview([ours(late, [run(0, "promoted", 1)])]) == []
 
 
 def test_a_benchmark_that_was_stopped_goes_on(tmp_path: Path) -> None:

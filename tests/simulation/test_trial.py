@@ -55,3 +55,5 @@ def test_wrong_are_rollbacks_of_the_harmless_and_harm_that_is_not_rolled_back() 
     assert (found[0].hours, found[0].canary_sessions) == ((1.0, 1.0), (10, 10))
     assert (found[0].because, found[0].held) == ({"harm:judge": 1}, {"srm": 4})
     assert missed_regressions(found[:1]) is None
+    tolerated = summarize(BY_NAME["judge -.02"], [run("judge -.02", "rolled_back")])
+    assert false_rollbacks([tolerated]) is missed_regressions([tolerated]) is None
