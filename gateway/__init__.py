@@ -9,6 +9,7 @@ The house has floors; imports only go down.
     2        storage                         documents, logs, queue, keys, leases on SQLite or Redis
              telemetry · prices              histograms; the price list
     3        proxy · control                 the data plane; the registry and the rollout machine
+             simulation                      whole sessions through the fold and decide, seeded
     4        web · simulator                 admin API; the simulated provider
     5        app                             composition of one process
     6        supervisor · cli                processes and people

@@ -9,6 +9,7 @@ audit     list · verify
 keys      create · list · revoke
 local     serve · config check · config reference · override: what concerns this machine
 planning  plan: what a policy takes at some traffic
+simulate  simulate: how often it would be wrong
 reference docs/configuration.md, written from the settings
 
 Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store or admin API unavailable.
@@ -16,7 +17,7 @@ Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store
 
 import typer
 
-from gateway.cli import audit, keys, local, planning, prompts, rollout
+from gateway.cli import audit, keys, local, planning, prompts, rollout, simulate
 
 app = typer.Typer(
     name="prompt-canary",
@@ -30,6 +31,7 @@ app = typer.Typer(
 prompts.register(app)
 local.register(app)
 planning.register(app)
+simulate.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
