@@ -38,7 +38,7 @@ def _case(case: Case) -> list[Sample]:
 
 def _decision(prompt: str, decision: Decision) -> list[Sample]:
     verdict = decision.verdict
-    said = (prompt, verdict.action, verdict.rule, verdict.hold or "")
+    said = (prompt, verdict.action, verdict.rule, verdict.hold or "none")
     return [
         ("rollout_weight", (prompt,), (decision.at.weight,)),
         ("rollout_verdict", said, (1,)),

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable
 from gateway.telemetry.histograms import LONG, OVERHEAD, SHORT, Histogram
 from gateway.telemetry.metrics import OTHER, Sample
 
+OUTCOMES = ("ok", "prompt", "provider", "client")
 KINDS = ("input", "cache_read", "cache_write", "input_audio", "output", "reasoning", "output_audio")
 
 
@@ -64,8 +65,9 @@ class VersionCounts:
     def samples(self, prompt: str, version: str) -> list[Sample]:
         labels = [prompt, version]
         found: list[Sample] = [
-            ("requests_total", [*labels, arm, outcome], [count])
-            for (arm, outcome), count in self.outcomes.items()
+            ("requests_total", [*labels, arm, outcome], [self.outcomes.get((arm, outcome), 0)])
+            for arm in sorted({arm for arm, _ in self.outcomes})
+            for outcome in OUTCOMES  # also those that did not come: a rise from nothing is none to Prometheus
         ]
         found += [
             ("tokens_total", [*labels, kind], [count])

@@ -21,7 +21,9 @@ Sample = tuple[str, Sequence[str], Sequence[float]]
 
 
 class Metric(NamedTuple):
-    """`across`: what one gauge of several processes comes to."""
+    """`across`: what one gauge of several processes comes to. `known`: values of a counter's only label that
+    are shown as 0 from the start, because a rise from nothing is none to Prometheus; counters without labels
+    always are."""
 
     name: str
     kind: Kind
@@ -29,6 +31,7 @@ class Metric(NamedTuple):
     help: str
     bounds: tuple[float, ...] = ()
     across: Across = "sum"
+    known: tuple[str, ...] = ()
 
 
 VERSION = ("prompt", "version")
@@ -117,12 +120,24 @@ METRICS: tuple[Metric, ...] = (
         across="max",
     ),
     Metric("processes", "gauge", ("role", "ready"), "Processes of this supervisor"),
-    Metric("process_restarts_total", "counter", ("role",), "Processes that ended unasked"),
+    Metric(
+        "process_restarts_total",
+        "counter",
+        ("role",),
+        "Processes that ended unasked",
+        known=("worker", "services", "controller", "health"),
+    ),
     Metric("store_up", "gauge", (), "1 if the store answers the process that answers /metrics"),
     Metric("store_revision", "gauge", (), "Commits so far"),
     # --- rollouts, from the controller that holds the lease
     Metric("controller_leads", "gauge", (), "1 if this supervisor's controller holds the lease"),
-    Metric("decisions_total", "counter", ("event",), "Changes that the controller has made"),
+    Metric(
+        "decisions_total",
+        "counter",
+        ("event",),
+        "Changes that the controller has made",
+        known=("advance", "watch", "finish", "hold", "release", "raise_weight", "roll_back"),
+    ),
     Metric(
         "rollout_info",
         "gauge",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
-from gateway.telemetry.metrics import BY_NAME, OTHER, VERSION, Sample
+from gateway.telemetry.metrics import BY_NAME, METRICS, OTHER, VERSION, Sample
 
 Series = dict[tuple[str, tuple[str, ...]], list[float]]  # by metric and the labels after prompt and version
 
@@ -18,7 +18,12 @@ Series = dict[tuple[str, tuple[str, ...]], list[float]]  # by metric and the lab
 class Tally:
     def __init__(self, size: int) -> None:
         self.size = size
-        self._plain: Series = {}
+        self._plain: Series = {
+            (metric.name, labels): [0]
+            for metric in METRICS
+            if metric.kind == "counter"
+            for labels in ([()] if not metric.labels else [(value,) for value in metric.known])
+        }
         self._versions: OrderedDict[tuple[str, ...], Series] = OrderedDict()  # by prompt and version
         self._other: Series = {}
 
