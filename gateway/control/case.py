@@ -79,6 +79,7 @@ class Case:
         self.checkpoint_at = now
         self.shown_at = 0.0
         self.recorded: Decision | None = None
+        self.newest: Decision | None = None
         self.sampled_at = now
 
     @classmethod
@@ -132,7 +133,8 @@ class Case:
         at = position_of(rollout, now)
         verdict = decide(rollout.policy, at, self.evidence, now)
         self.decided_at = now
-        return Decision(self.position, now, at, steps_of(rollout), verdict)
+        self.newest = Decision(self.position, now, at, steps_of(rollout), verdict)
+        return self.newest
 
     def checkpoint(self) -> Put:
         value = codec.encode(Checkpoint(self.position, self.evidence.to_bytes(), self.recent, self.size))

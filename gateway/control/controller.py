@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 
 import msgspec
 
@@ -64,6 +65,7 @@ class Controller:
     def __init__(self, store: Store, *, owner: str, cap: float, keep: Keep = WEEK) -> None:
         self.lease: Lease | None = None
         self.cases: dict[str, Case] = {}  # by rollout
+        self.events: Counter[str] = Counter()  # changes made since the start
         self._store = store
         self._owner = owner
         self._cap = cap
@@ -260,6 +262,7 @@ class Controller:
             logger.info("%s: %s waits a turn: %s", case.rollout.id, done.event, error.message)
             return None
         logger.info("%s of %s: %s (%s)", case.rollout.id, prompt, done.event, verdict.reason)
+        self.events[done.event] += 1
         return done
 
     async def _keep(self, case: Case, decision: Decision, acted: str) -> None:

@@ -74,6 +74,7 @@ class Recorder:
         buffer: int = BUFFER,
     ) -> None:
         self.dropped = 0  # records, since the start
+        self._buffer = buffer
         self._store = store
         self._writer = writer
         self._running = running
@@ -81,6 +82,11 @@ class Recorder:
         self._room = buffer
         self._books: dict[str, Book] = {}
         self._failing = False
+
+    @property
+    def waiting(self) -> int:
+        """Records that are in no batch yet."""
+        return self._buffer - self._room
 
     # --- what happens
 

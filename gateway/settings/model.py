@@ -140,6 +140,8 @@ class Limits(Section):
     """Idle connections kept for one upstream by one worker."""
     prompt_cache: Annotated[int, Field(ge=2)] = 512
     """Compiled prompt versions kept in one worker."""
+    counted_versions: Annotated[int, Field(ge=1)] = 512
+    """Versions that /metrics counts apart; those used least lately are added up as `_other`."""
 
 
 class Timeouts(Section):

@@ -89,9 +89,10 @@ async def test_a_stream_tells_its_first_token_and_the_histograms_their_gaps(tmp_
         assert seen.first_token is not None
         assert 0.04 < seen.first_token < seen.total
         assert seen.tokens == 10
-        ((_, times),) = stage.worker.histograms
-        assert times.first_token.total_count == times.total.total_count == 1
-        assert times.gap.total_count >= 5
+        told = {name: values for name, _, values in stage.worker.counts.take()}
+        assert sum(told["first_token_seconds"][:-1]) == sum(told["total_seconds"][:-1]) == 1
+        assert told["first_token_seconds"][-1] == seen.first_token
+        assert sum(told["gap_seconds"][:-1]) >= 5
 
 
 class SlowPins:
@@ -159,7 +160,9 @@ async def test_failures_are_told_apart(tmp_path: Path, behaviour: str, outcome: 
         await stage.ask(headers=session("a"))
         _, (seen,) = await records(stage)
         assert seen.outcome == outcome
-        assert list(stage.worker.histograms) == []
+        told = {name: labels for name, labels, _ in stage.worker.counts.take()}
+        assert "total_seconds" not in told
+        assert told["requests_total"][-1] == outcome
 
 
 @on_uvloop
