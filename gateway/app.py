@@ -1,6 +1,6 @@
 """Composition: what each kind of process is made of. `python -m gateway.app ROLE SLOT LISTENER REPORTS` is
-how the supervisor starts one; settings come as the first line of standard input, whose end means that the
-supervisor is gone.
+how the supervisor starts one (the judge by `gateway.judge`); settings come as the first line of standard
+input, whose end means that the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -141,20 +141,29 @@ async def run_controller(process: Process) -> None:
     """Folds, decides, acts; ready at once, because requests are served without it."""
     store = store_of(process.settings)
     process.ready()
+    await with_store(process, store, lambda: build_controller(process.settings, store).run(process.stop))
+
+
+async def with_store(process: Process, store: Store, work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work` once the store answers, unless it is time to stop before."""
     opening = asyncio.create_task(_open_when_up(process, store))
     stopped = asyncio.create_task(process.stop.wait())
     await asyncio.wait((opening, stopped), return_when=asyncio.FIRST_COMPLETED)
     if opening.done():
         opening.result()
-        await build_controller(process.settings, store).run(process.stop)
+        await work()
     opening.cancel()
     stopped.cancel()
     await store.close()
 
 
 def build_controller(settings: Settings, store: Store) -> Controller:
-    owner = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
-    return Controller(store, owner=owner, cap=settings.evidence.measured_per_second)
+    return Controller(store, owner=owner(), cap=settings.evidence.measured_per_second)
+
+
+def owner() -> str:
+    """Names this start of this process in leases, claims and logs."""
+    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 async def run_health(process: Process) -> None:
@@ -267,16 +276,16 @@ ROLES: dict[str, Callable[[Process], Awaitable[None]]] = {
 }
 
 
-async def _run(process: Process, role: str) -> None:
+async def _run(process: Process, work: Callable[[Process], Awaitable[None]]) -> None:
     await process.start()
     try:
-        await ROLES[role](process)
+        await work(process)
     except ConfigError as error:
         process.refuse(error.message)
         sys.exit(REFUSED_EXIT)
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str], roles: Mapping[str, Callable[[Process], Awaitable[None]]] = ROLES) -> None:
     role, slot, listener, reports = arguments[0], *(int(value) for value in arguments[1:4])
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s %(levelname)s {role}-{slot} %(name)s: %(message)s"
@@ -289,7 +298,7 @@ def main(arguments: list[str]) -> None:
     sock = socket.socket(fileno=listener) if listener >= 0 else None
 
     async def run() -> None:
-        await _run(Process(settings, slot, sock, reports), role)
+        await _run(Process(settings, slot, sock, reports), roles[role])
 
     uvloop.run(run())
 

@@ -64,6 +64,7 @@ class Managed(Exchange):
         "path",
         "path_prompt",
         "prepared",
+        "question",
         "recorded",
         "refusal",
         "request",
@@ -99,6 +100,7 @@ class Managed(Exchange):
         self.request: Request | None = None
         self.selection: Selection | None = None
         self.notes: Notes | None = None
+        self.question: str | None = None  # in words, where the judge may want the answer
         self.recorded = False
         self._reserve(head.length or 0)
 
@@ -228,7 +230,10 @@ class Managed(Exchange):
         if self.own is None or selection.variables:
             messages = prepared.compiled.render(selection.variables, self.worker.clock)
             self.own = self.api.encode_messages(messages)
+        fields = self.fields
         self._send(ask_usage=self.asked_model() not in self.worker.no_usage)
+        if fields is not None and self.worker.recorder.judges(choice):
+            self.question = self.worker.question_of(fields)
         if choice.alias is not None and choice.rollout and choice.session is not None:
             self.aliasing = Aliasing(self.worker.aliases, choice.session, choice.alias, self._settle)
 
@@ -276,6 +281,7 @@ class Managed(Exchange):
             self.notes = Notes(head.status, body=body)
         if self.event_stream and self.managed:
             self.scanner = self.api.scanner(strip_usage=self.asked_usage)
+            self.scanner.text = None if self.question is None else []
 
     def response_data(self, data: bytes) -> None:
         if self.refusal is not None:
