@@ -10,7 +10,6 @@ COMPILED = """
 domain/assignment
 domain/outcome
 domain/request_id
-proxy/aliases
 proxy/answered
 proxy/base
 proxy/breaker
@@ -36,16 +35,23 @@ proxy/upstream_call
 proxy/upstream_connection
 proxy/upstream_response
 proxy/worker
+telemetry/counts
 telemetry/histograms
 wire/chat
+wire/chat_events
 wire/forwarding
 wire/headers
+wire/messages_events
 wire/options
+wire/price
 wire/reading
+wire/responses_events
 wire/routes
 wire/selection
 wire/session_key
 wire/splice
+wire/sse
+wire/usage
 """
 
 extensions = mypycify([f"gateway/{name}.py" for name in COMPILED.split()], group_name="gateway")

@@ -13,58 +13,18 @@ from typing import Any
 import msgspec
 
 from gateway.errors import ClientError
+from gateway.wire.answer_shapes import Chunk, Delta, Opening, Telling
 from gateway.wire.splice import replace, split
 from gateway.wire.sse import EventScanner
 from gateway.wire.texts import said_by_message
 from gateway.wire.usage import parse_usage
 
 _BLANK = (b"null", b'""', b"[]", b"{}")
-_NOTHING = msgspec.Raw(b"null")
 
 
-class _Delta(msgspec.Struct, gc=False):
-    content: msgspec.Raw = _NOTHING
-    tool_calls: msgspec.Raw = _NOTHING
-    reasoning_content: msgspec.Raw = _NOTHING
-    reasoning: msgspec.Raw = _NOTHING
-    refusal: msgspec.Raw = _NOTHING
-    function_call: msgspec.Raw = _NOTHING
-    audio: msgspec.Raw = _NOTHING
-
-
-class _OpeningChoice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
-    finish_reason: Any = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    finish_reason: Any = None
-
-
-class _Opening(msgspec.Struct, gc=False):
-    choices: list[_OpeningChoice] | None = None
-    usage: Any = None
-    error: Any = None
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: Any = None
-    error: Any = None
-
-
-class _Said(msgspec.Struct, gc=False):
-    index: Any = 0
-    delta: Any = None
-
-
-class _Telling(msgspec.Struct, gc=False):
-    choices: list[_Said] | None = None
-
-
-_TELLING = msgspec.json.Decoder(_Telling)
-_OPENING = msgspec.json.Decoder(_Opening)  # until the first token
-_CHUNK = msgspec.json.Decoder(_Chunk)  # after it, deltas are not looked at
+_TELLING = msgspec.json.Decoder(Telling)
+_OPENING = msgspec.json.Decoder(Opening)  # until the first token
+_CHUNK = msgspec.json.Decoder(Chunk)  # after it, deltas are not looked at
 
 
 class ChatScanner(EventScanner):
@@ -152,7 +112,7 @@ class ChatScanner(EventScanner):
             return event  # several data lines: leave it whole
 
 
-def _has_token(delta: _Delta) -> bool:
+def _has_token(delta: Delta) -> bool:
     return any(
         bytes(value) not in _BLANK
         for value in (

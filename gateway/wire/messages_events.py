@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.wire.answer_shapes import MessagesEvent
 from gateway.wire.sse import EventScanner
 from gateway.wire.texts import said_by_block
 from gateway.wire.usage import finish_word, parse_usage
@@ -22,16 +23,7 @@ _EMPTY_BLOCKS = frozenset({"text", "thinking"})
 _EMPTY_DELTAS = frozenset({"signature_delta", "citations_delta"})
 
 
-class _Event(msgspec.Struct, gc=False):
-    type: Any = None
-    message: Any = None
-    content_block: Any = None
-    delta: Any = None
-    usage: Any = None
-    error: Any = None
-
-
-_EVENT = msgspec.json.Decoder(_Event)
+_EVENT = msgspec.json.Decoder(MessagesEvent)
 
 
 class MessagesScanner(EventScanner):
@@ -58,7 +50,7 @@ class MessagesScanner(EventScanner):
         self._note(found)
         return False
 
-    def _note(self, found: _Event) -> None:
+    def _note(self, found: MessagesEvent) -> None:
         delta = found.delta if isinstance(found.delta, dict) else {}
         match found.type:
             case "content_block_delta":

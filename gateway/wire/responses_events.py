@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.wire.answer_shapes import ResponsesEvent
 from gateway.wire.sse import EventScanner
 from gateway.wire.texts import said_by_block
 from gateway.wire.usage import Answer, finish_word, parse_usage
@@ -29,18 +30,7 @@ _TEXT_DELTAS = frozenset(
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
 
 
-class _Event(msgspec.Struct, gc=False):
-    type: Any = None
-    delta: Any = None
-    item: Any = None
-    response: Any = None
-    error: Any = None
-    code: Any = None
-    message: Any = None
-    param: Any = None
-
-
-_EVENT = msgspec.json.Decoder(_Event)
+_EVENT = msgspec.json.Decoder(ResponsesEvent)
 
 
 class ResponsesScanner(EventScanner):
@@ -71,7 +61,7 @@ class ResponsesScanner(EventScanner):
             self.error = found.error
         return False
 
-    def _note(self, kind: str, found: _Event) -> None:
+    def _note(self, kind: str, found: ResponsesEvent) -> None:
         if kind in _TEXT_DELTAS:
             self._hear(found.delta)
         elif kind == "response.output_item.added":

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.wire.answer_shapes import Chunk
+
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens; 0 where the provider says nothing. `cache_write_1h`: the part of `cache_write` that is kept
@@ -68,17 +70,7 @@ class Answer(msgspec.Struct, frozen=True):
     id: str | None = None
 
 
-class _Choice(msgspec.Struct):
-    finish_reason: Any = None
-
-
-class _Completion(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: Any = None
-    error: Any = None
-
-
-_COMPLETION = msgspec.json.Decoder(_Completion)
+_COMPLETION = msgspec.json.Decoder(Chunk)
 _FINISH_WORDS: Mapping[str, str] = {
     # /v1/responses: `status`, or what `incomplete_details` gives as the reason
     "completed": "stop",

@@ -44,13 +44,6 @@ async def records(stage: WorkerStage) -> tuple[list[Assigned], list[Observed]]:
     )
 
 
-def weight_in_force(stage: WorkerStage) -> float:
-    rollout = stage.worker.view("greeter").rollout
-    assert rollout is not None
-    now = stage.worker.store_now() - 2.0  # the stage puts the clock forward until the next poll
-    return rollout.weight_at(now).value
-
-
 def session(name: object) -> dict[str, str]:
     return {**PROMPTED, "x-session-id": str(name)}
 
@@ -60,7 +53,6 @@ async def test_each_session_is_assigned_once_and_each_request_observed(tmp_path:
     async with worker_stage(tmp_path, scenario=SCENARIO) as stage:
         await stage.deploy()
         await stage.roll_out(policy="fast")
-        await until(lambda: weight_in_force(stage) == 0.5)
         arms = {}
         for _ in range(3):
             for number in range(20):
@@ -119,7 +111,6 @@ async def test_what_pins_take_is_no_latency_of_an_arm(tmp_path: Path, streamed: 
     async with worker_stage(tmp_path, scenario=SCENARIO) as stage:
         await stage.deploy()
         await stage.roll_out(policy="fast")
-        await until(lambda: weight_in_force(stage) == 0.5)
         stage.worker.pins._store = SlowPins(stage.worker.store)  # type: ignore[assignment]
         asking = [stage.ask(chat_body(stream=streamed), session(number)) for number in range(16)]
         await asyncio.gather(*asking)

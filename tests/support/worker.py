@@ -12,6 +12,7 @@ import json
 import logging
 import random
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -118,8 +119,21 @@ class Client:
             await self.writer.wait_closed()
 
 
+class StoreClock:
+    """The store's wall clock, which a test may put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0  # s
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
 class WorkerStage:
-    def __init__(self, worker: Worker, simulator: Simulator, port: int, registry: Registry) -> None:
+    def __init__(
+        self, worker: Worker, simulator: Simulator, port: int, registry: Registry, clock: StoreClock
+    ) -> None:
+        self.clock = clock
         self.worker = worker
         self.simulator = simulator
         self.port = port
@@ -153,8 +167,8 @@ class WorkerStage:
         else:
             await self.rollouts.start(name, Start(number, policy=policy), BY)
             await self.rollouts.change(name, "set_weight", BY, weight=weight)
+        self.clock.ahead += 2.0
         await self.worker.snapshots.poll()
-        self.worker.snapshots._offset += 2.0
         return number
 
     # --- requests
@@ -252,7 +266,8 @@ async def worker_stage(
     logging.getLogger("gateway").addHandler(complaints)
     asyncio.get_running_loop().set_exception_handler(_note_unhandled(complaints))
     simulator = await start_simulator(load_scenario(scenario))
-    store = SqliteStore(folder / "store", limits=PATIENT)
+    clock = StoreClock()
+    store = SqliteStore(folder / "store", limits=PATIENT, wall=clock)
     base_url = f"http://127.0.0.1:{simulator.port}/v1"
     worker = build_worker(
         Settings.model_validate(
@@ -271,7 +286,7 @@ async def worker_stage(
     listener = socket.create_server(("127.0.0.1", 0))
     await worker.start(listener)
     try:
-        yield WorkerStage(worker, simulator, listener.getsockname()[1], Registry(store))
+        yield WorkerStage(worker, simulator, listener.getsockname()[1], Registry(store), clock)
         assert not (quiet and complaints.seen), complaints.seen
     finally:
         await worker.drain(0.05)
