@@ -27,12 +27,11 @@ MOST_BYTES = 1024 * 1024  # of an answer that is not streamed and is read for it
 class Notes:
     """Times are the loop's. Only appends and assignments happen before the last byte."""
 
-    __slots__ = ("_body", "_last", "ended", "first_token", "gaps", "size", "status")
+    __slots__ = ("_body", "_last", "first_token", "gaps", "size", "status")
 
     def __init__(self, status: int, *, body: bool) -> None:
         self.status = status
         self.first_token = 0.0
-        self.ended = 0.0  # the answer was whole; its last byte may wait for a pin
         self.gaps = array("d")
         self.size = 0
         self._last = 0.0
@@ -94,13 +93,13 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     cost = _count_usage(exchange, counts, usage, whole=whole)
     if not worker.recorder.measures(choice):
         return
-    sent = exchange.sent or received
-    ended = notes.ended if notes is not None and notes.ended else now
+    sent = exchange.sent_at or received
+    answered = exchange.answered_at or worker.fine_clock()  # its last byte may have waited for a pin
     seen = Seen(
         started_at=worker.snapshots.store_time(received),
         outcome=how,
-        total=ended - sent,
-        first_token=None if first_token is None else first_token + received - sent,
+        total=answered - sent,
+        first_token=None if first_token is None else max(first_token + received - sent, 0.0),
         tokens=None if usage is None else usage.completion,
         again=exchange.headers.get(b"x-stainless-retry-count", b"0") != b"0",
         cost=None if cost is None or usage is None else cost.uncached,

@@ -70,7 +70,6 @@ class Managed(Exchange):
         "request",
         "scanner",
         "selection",
-        "sent",
         "sent_at",
         "sent_bytes",
         "size",
@@ -102,7 +101,6 @@ class Managed(Exchange):
         self.fields: Fields | None = None
         self.request: Request | None = None
         self.selection: Selection | None = None
-        self.sent = 0.0  # when it went on its way to the provider, the loop's time
         self.notes: Notes | None = None
         self.question: str | None = None  # in words, where the judge may want the answer
         self.recorded = False
@@ -253,7 +251,6 @@ class Managed(Exchange):
         self.asked_usage = injected.asked_usage
         if not injected.asked_usage:
             self.fields = None  # it will not be sent again without our wish
-        self.sent = self.sent or self.worker.clock()
         self.sent_bytes = length(injected.pieces)
         self.forward(self.path, injected.pieces, self.sent_bytes, self.asked_model())
         self.sent_at = self.sent_at or self.worker.fine_clock()
@@ -361,8 +358,6 @@ class Managed(Exchange):
         if self.aliasing is not None and self.aliasing.wanted:
             self.aliasing.end(self.scanner, self.api.read_answer)
         self.ended = True
-        if self.notes is not None:
-            self.notes.ended = self.worker.clock()
         self.answered_at = self.worker.fine_clock()
         if self._settled():
             self._complete()
