@@ -11,6 +11,7 @@ from gateway.domain.outcome import ending_of, outcome
 from gateway.errors import ClientError, GatewayError, PromptError
 from gateway.proxy.judging import Said, said
 from gateway.proxy.recorder import Seen
+from gateway.proxy.tracing import Ending
 from gateway.telemetry.counts import VersionCounts
 from gateway.wire.price import Price
 from gateway.wire.sse import EventScanner
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.proxy.managed import Managed
 
 MOST_GAPS = 1000  # of one answer
+NOTHING = Answer()
 MOST_BYTES = 1024 * 1024  # of an answer that is not streamed and is read for its usage
 
 
@@ -81,7 +83,8 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     now = worker.clock()
     total = now - received
     first_token = notes.first_token - received if notes is not None and notes.first_token else None
-    usage, code = _read(notes, exchange.scanner, exchange.api.read_answer)
+    answer = _read(notes, exchange.scanner, exchange.api.read_answer)
+    usage, code = answer.usage, code_of(answer.error)
     status = None if notes is None else notes.status
     how = _outcome(status, error, code, left=left, begun=first_token is not None)
     counts = worker.counts.version(selection.prompt, choice.version)
@@ -91,6 +94,9 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         counts.took(total, first_token, notes.gaps)
         worker.counts.overhead.record(exchange.overhead())
     cost = _count_usage(exchange, counts, usage, whole=whole)
+    if worker.tracing is not None:
+        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token)
+        worker.tracing.ended(exchange, ending)
     if not worker.recorder.measures(choice):
         return
     sent = exchange.sent_at or received
@@ -148,12 +154,11 @@ def _outcome(
 
 def _read(
     notes: Notes | None, scanner: EventScanner | None, read: Callable[[bytes], Answer | None]
-) -> tuple[Usage | None, str | int | None]:
-    """Usage, and the code by which the answer says of itself that it failed."""
+) -> Answer:
+    """What the answer tells of itself."""
     if scanner is not None:
-        return scanner.usage, code_of(scanner.error)
-    answer = None if notes is None else notes.answer(read)
-    return (None, None) if answer is None else (answer.usage, code_of(answer.error))
+        return Answer(scanner.usage, scanner.finish_reason, scanner.error, scanner.response_id)
+    return (None if notes is None else notes.answer(read)) or NOTHING
 
 
 def code_of(error: object) -> str | int | None:

@@ -14,6 +14,7 @@ from gateway.errors import GatewayError
 from gateway.proxy.base import Call, Head, Headers, Link, ResponseHead, unforeseen
 from gateway.proxy.router import Outbound
 from gateway.wire import Piece
+from gateway.wire.decoding import GZIP, Inflater
 from gateway.wire.error_body import sse_error
 from gateway.wire.headers import response_headers
 
@@ -167,3 +168,12 @@ def header(headers: Headers, name: bytes) -> bytes | None:
         if key == name:
             return value
     return None
+
+
+def inflating(head: ResponseHead) -> tuple[Inflater | None, ResponseHead]:
+    """Some providers compress although they were asked not to; the client may not even be able to read it."""
+    encoding = header(head.headers, b"content-encoding")
+    if encoding is None or encoding.lower() not in GZIP:
+        return None, head
+    headers = [pair for pair in head.headers if pair[0] != b"content-encoding"]
+    return Inflater(), ResponseHead(head.status, head.reason, headers, None)

@@ -29,6 +29,9 @@ def _totals(worker: Worker) -> Iterator[tuple[str, Iterable[str], int]]:
     yield "pins_evicted_total", (), pins.evicted
     yield "evidence_dropped_total", (), worker.recorder.dropped
     yield "fallbacks_total", (), worker.upstream.fallbacks
+    if worker.tracing is not None and worker.exporter is not None:
+        yield "spans_sent_total", (), worker.exporter.sent
+        yield "spans_dropped_total", (), worker.tracing.queue.dropped
     for cause, count in worker.sessionless.items():
         yield "sessionless_requests_total", (cause,), count
     for member in worker.upstream.members:
@@ -52,6 +55,8 @@ def standing(worker: Worker) -> list[Sample]:
         ("bodies_waiting", (), (worker.budget.waiting,)),
         ("snapshot_age_seconds", (), (round(max(age, 0.0), 3),)),
     ]
+    if worker.tracing is not None:
+        found.append(("spans_waiting", (), (len(worker.tracing.queue),)))
     for member in worker.upstream.members:
         pool, labels = member.pool.counts, (member.name,)
         found += [

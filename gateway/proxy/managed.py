@@ -23,11 +23,11 @@ from gateway.proxy.answered import Notes, record
 from gateway.proxy.base import Head, Headers, Link, ResponseHead
 from gateway.proxy.choice import Choice, choose
 from gateway.proxy.clients import check_passing
-from gateway.proxy.exchange import Exchange, header
+from gateway.proxy.exchange import Exchange, inflating
 from gateway.proxy.snapshots import Prepared
 from gateway.wire import Piece
 from gateway.wire.api import Request
-from gateway.wire.decoding import GZIP, Inflater, decode_body
+from gateway.wire.decoding import Inflater, decode_body
 from gateway.wire.forwarding import model_of
 from gateway.wire.headers import prompt_headers, single
 from gateway.wire.routes import api_of
@@ -36,6 +36,7 @@ from gateway.wire.splice import Fields, split
 from gateway.wire.sse import EventScanner
 
 if TYPE_CHECKING:
+    from gateway.proxy.tracing import Trace
     from gateway.proxy.worker import Worker
 
 T = TypeVar("T")
@@ -68,11 +69,13 @@ class Managed(Exchange):
         "recorded",
         "refusal",
         "request",
+        "request_id",
         "scanner",
         "selection",
         "sent_at",
         "sent_bytes",
         "size",
+        "trace",
         "waiting",
     )
 
@@ -106,6 +109,8 @@ class Managed(Exchange):
         self.recorded = False
         self.complete_at = self.sent_at = self.answered_at = 0.0  # by the fine clock
         self.sent_bytes = 0
+        self.request_id = b""
+        self.trace: Trace | None = None  # where it is sampled
         self._reserve(head.length or 0)
 
     # --- the body, within the worker's budget
@@ -237,6 +242,8 @@ class Managed(Exchange):
             messages = prepared.compiled.render(selection.variables, self.worker.clock)
             self.own = self.api.encode_messages(messages)
         fields = self.fields
+        if self.worker.tracing is not None:
+            self.worker.tracing.begin(self)
         self._send(ask_usage=self.asked_model() not in self.worker.no_usage)
         if fields is not None and self.worker.recorder.judges(choice):
             self.question = self.worker.question_of(fields)
@@ -266,9 +273,9 @@ class Managed(Exchange):
         choice, prepared = self.choice, self.prepared
         if choice is None or prepared is None:
             return []
-        request_id = self.worker.request_id(choice)
+        id = self.request_id = self.worker.request_id(choice)
         return prompt_headers(
-            prepared.version.prompt, choice.version, choice.arm, choice.rollout, choice.reason, request_id
+            prepared.version.prompt, choice.version, choice.arm, choice.rollout, choice.reason, id
         )
 
     def response_head(self, head: ResponseHead) -> None:
@@ -426,12 +433,3 @@ class Managed(Exchange):
 
 def length(pieces: Sequence[Piece]) -> int:
     return sum(map(len, pieces))
-
-
-def inflating(head: ResponseHead) -> tuple[Inflater | None, ResponseHead]:
-    """Some providers compress although they were asked not to; the client may not even be able to read it."""
-    encoding = header(head.headers, b"content-encoding")
-    if encoding is None or encoding.lower() not in GZIP:
-        return None, head
-    headers = [pair for pair in head.headers if pair[0] != b"content-encoding"]
-    return Inflater(), ResponseHead(head.status, head.reason, headers, None)

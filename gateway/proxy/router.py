@@ -187,6 +187,10 @@ class Router:
         attempt.start(self.first(what))
         return attempt
 
+    def member_of(self, call: Call | None) -> Member | None:
+        """Which upstream a request went to last."""
+        return call.member if isinstance(call, Attempt) else self._only
+
     def wants_model(self, path: bytes) -> bool:
         """Whether the model that a request names decides where it goes."""
         return any(member.forwarding.wants_model(path) for member in self.members)
@@ -315,6 +319,10 @@ class Attempt:
     def may_repeat(self) -> bool:
         """Whether a second attempt is left, and the request can be had again for it."""
         return not self._again and not self._touched
+
+    @property
+    def member(self) -> Member:
+        return self._member
 
     @property
     def _harmless(self) -> bool:

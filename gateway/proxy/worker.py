@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from gateway.analysis.rules import Rules
@@ -36,10 +37,12 @@ from gateway.proxy.pins import PinBoard
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.router import Router
 from gateway.proxy.snapshots import Snapshots, Versions
+from gateway.proxy.tracing import Tracing
 from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
 from gateway.telemetry.counts import Counts
+from gateway.telemetry.export import Exporter, resource
 from gateway.wire.routes import ROUTES, error_shape
 from gateway.wire.selection import split_path
 from gateway.wire.splice import Fields
@@ -101,6 +104,8 @@ class Worker:
         if settings.judge is not None:
             self.outbox = Outbox(store, redact=settings.judge.redact, now=self.store_now)
             self.recorder.judge = self._to_judge
+        self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
+        self.exporter: Exporter | None = None
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
         self.sessionless: dict[str, int] = {}  # requests that were assigned one by one, by cause
         self.upstream = Router(settings, clock=self.clock, random=random)
@@ -206,6 +211,9 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.read_overrides()
         await self._first_view()
+        if self.tracing is not None:
+            self.exporter = Exporter(self.settings.traces, self.tracing.queue, resource(self.settings))
+            self._tasks.append(loop.create_task(self.exporter.run()))
         self._server = await loop.create_server(self.edge.protocol_factory, sock=sock)
         self._tasks += [
             loop.create_task(work)
@@ -344,6 +352,8 @@ class Worker:
         await self.recorder.close()
         if self.outbox is not None:
             await self.outbox.close()
+        if self.exporter is not None:
+            await self.exporter.close()
         await self.store.close()
 
 

@@ -6,6 +6,7 @@ string values and nowhere else. An error names the file, the field, the value an
     base        words for all sections
     providers   upstreams, breakers, prices
     judge       the judge's model, rubrics and limits
+    telemetry   traces
     model       every section, and the whole
     load        YAML to settings
 """
@@ -30,6 +31,7 @@ from gateway.settings.model import (
     policies_of,
 )
 from gateway.settings.providers import Breaker, Price, Upstream
+from gateway.settings.telemetry import Traces
 
 __all__ = [
     "KIB",
@@ -51,6 +53,7 @@ __all__ = [
     "SimulatorSettings",
     "SqliteSettings",
     "Timeouts",
+    "Traces",
     "Upstream",
     "load_settings",
     "policies_of",

@@ -11,6 +11,7 @@ from gateway.errors import InvalidValue
 from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
 from gateway.settings.judge import JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
+from gateway.settings.telemetry import Traces
 
 
 class Listen(Section):
@@ -253,6 +254,7 @@ class Settings(Section):
     timeouts: Timeouts = Timeouts()
     evidence: EvidenceSettings = EvidenceSettings()
     judge: JudgeSettings | None = None
+    traces: Traces = Traces()
     policies: dict[NamePattern, dict[str, Any]] = {}
     """Policies of your own by name: the fields that differ from the one that `extends` names (careful,
     standard, fast, or one above it)."""

@@ -5,4 +5,9 @@ histograms   times in buckets
 counts       a worker's counts since it last told them
 tally        the counts of all processes of a supervisor added up
 exposition   /metrics as text
+reports      lines to the supervisor that nobody waits for
+spans        finished spans in a bounded queue
+otlp         spans as OpenTelemetry's bytes
+export       to a collector, by HTTP or
+grpc         one gRPC call
 """

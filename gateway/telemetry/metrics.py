@@ -107,6 +107,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("upstream_idle_connections", "gauge", ("upstream",), "Those of them that are idle"),
     Metric("upstream_queued", "gauge", ("upstream",), "Requests that wait for a connection"),
     Metric("fallbacks_total", "counter", (), "Requests that were sent to a second upstream"),
+    # --- traces
+    Metric("spans_sent_total", "counter", (), "Spans that the collector has taken"),
+    Metric("spans_dropped_total", "counter", (), "Spans that did not fit into a worker's queue"),
+    Metric("spans_waiting", "gauge", (), "Spans in the workers' queues"),
     # --- the gateway
     Metric("connections", "gauge", (), "Client connections"),
     Metric("open_requests", "gauge", (), "Requests under way"),

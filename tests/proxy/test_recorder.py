@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from gateway.proxy.choice import Choice
 from gateway.proxy.recorder import BATCH, HEARTBEAT, Recorder, Seen
 from gateway.storage import keys
 from gateway.storage.base import Keys
+from gateway.telemetry.histograms import LONG
 from tests.support.scripted_provider import on_uvloop
 from tests.support.worker import WorkerStage, chat_body, request_bytes, until, worker_stage
 
@@ -82,7 +84,7 @@ async def test_a_stream_tells_its_first_token_and_the_histograms_their_gaps(tmp_
         assert seen.tokens == 10
         told = {name: values for name, _, values in stage.worker.counts.take()}
         assert sum(told["first_token_seconds"][:-1]) == sum(told["total_seconds"][:-1]) == 1
-        assert told["first_token_seconds"][-1] == pytest.approx(seen.first_token, abs=0.02)
+        assert told["first_token_seconds"][-1] >= seen.first_token  # that counts from the way to the provider
         assert sum(told["gap_seconds"][:-1]) >= 5
 
 
@@ -118,8 +120,9 @@ async def test_what_pins_take_is_no_latency_of_an_arm(tmp_path: Path, streamed: 
         assert {record.unit.canary for record in observed} == {False, True}
         assert max(record.total for record in observed) < SlowPins.delay
         assert stage.worker.pins.counts.lookups > 0
-        waited = sum(values[-1] for name, _, values in stage.worker.counts.take() if name == "total_seconds")
-        assert waited > 0.9 * SlowPins.delay * stage.worker.pins.counts.lookups  # what the clients see
+        told = [values for name, _, values in stage.worker.counts.take() if name == "total_seconds"]
+        slow = bisect_left(LONG, 0.9 * SlowPins.delay)
+        assert any(sum(counts[slow:]) for *counts, _ in told)  # what the client waited for
 
 
 @pytest.mark.parametrize("streamed", [True, False])
@@ -150,11 +153,9 @@ async def test_failures_are_told_apart(tmp_path: Path, behaviour: str, outcome: 
         await stage.ask(headers=session("a"))
         _, (seen,) = await records(stage)
         assert seen.outcome == outcome
-        told = stage.worker.counts.take()
-        assert "total_seconds" not in {name for name, _, _ in told}
-        assert [labels[-1] for name, labels, (count, *_) in told if name == "requests_total" and count] == [
-            outcome
-        ]
+        told = [(name, *labels) for name, labels, values in stage.worker.counts.take() if any(values)]
+        assert "total_seconds" not in {name for name, *_ in told}
+        assert [labels[-1] for name, *labels in told if name == "requests_total"] == [outcome]
 
 
 @on_uvloop

@@ -1,0 +1,285 @@
+"""One span for each managed request that is sampled, built after its last byte from times that are known
+anyway. A request that is not sampled costs the look at its `traceparent`; one that is names our span to the
+provider as the parent of its own.
+
+Names: OpenTelemetry GenAI conventions v1.41 and `promptcanary.*`. No message's text is in a span.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.domain.observation import Outcome
+from gateway.errors import GatewayError
+from gateway.proxy.base import Head
+from gateway.settings import Settings, Upstream
+from gateway.telemetry.spans import Attributes, Event, Span, SpanQueue
+from gateway.wire.price import Price
+from gateway.wire.splice import Fields
+from gateway.wire.traceparent import parse, put
+from gateway.wire.usage import Answer, Usage
+
+if TYPE_CHECKING:
+    from gateway.proxy.managed import Managed
+
+OPERATION = "chat"  # of all three APIs
+PARAMETERS = ("temperature", "top_p", "max_tokens", "frequency_penalty", "presence_penalty", "seed")
+PROVIDERS = {  # well-known values of gen_ai.provider.name, by the end of the host's name
+    "api.openai.com": "openai",
+    "openai.azure.com": "azure.ai.openai",
+    "api.anthropic.com": "anthropic",
+    "amazonaws.com": "aws.bedrock",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
+    "api.mistral.ai": "mistral_ai",
+    "api.groq.com": "groq",
+    "api.deepseek.com": "deepseek",
+    "api.x.ai": "x_ai",
+    "api.cohere.com": "cohere",
+    "api.perplexity.ai": "perplexity",
+}
+REASONS = {  # values of feature_flag.result.reason
+    "weight": "split",
+    "pin": "cached",
+    "running": "targeting_match",
+    "version": "targeting_match",
+    "override": "targeting_match",
+    "live": "static",
+    "request": "split",
+    "stale": "stale",
+    "unpinned": "split",
+}
+
+
+class Place(NamedTuple):
+    """Where an upstream is."""
+
+    provider: str
+    host: str
+    port: int
+
+
+class Trace:
+    """Of one sampled request. `parameters`: what the provider is asked for."""
+
+    __slots__ = ("parameters", "parent", "span", "state", "trace")
+
+    def __init__(self, trace: bytes, span: bytes, parent: bytes, state: str) -> None:
+        self.trace = trace
+        self.span = span
+        self.parent = parent
+        self.state = state
+        self.parameters: Attributes = {}
+
+
+class Ending(NamedTuple):
+    """How a request ended. `status`: of the provider's answer; `total`, `first_token`: s."""
+
+    outcome: Outcome
+    status: int | None
+    error: GatewayError | None
+    code: str | int | None
+    answer: Answer
+    usage: Usage | None
+    cost: Price | None
+    total: float
+    first_token: float | None
+
+
+class Tracing:
+    """`random` gives [0, 1) for the sample."""
+
+    def __init__(self, settings: Settings, random: Random) -> None:
+        traces = settings.traces
+        self.queue = SpanQueue(traces.queue)
+        self._sample = traces.sample
+        self._errors = traces.errors
+        self._cache_write = "cache_write" if traces.conventions == "latest" else "cache_creation"
+        self._random = random
+        self._places = {upstream.name: place_of(upstream) for upstream in settings.providers}
+
+    def begin(self, exchange: Managed) -> None:
+        """Decide whether the request has a span, before it goes upstream."""
+        context = parse(exchange.headers.get(b"traceparent"))
+        if not (self._random.random() < self._sample if context is None else context.sampled):
+            return
+        trace = exchange.trace = self._trace(exchange.headers)
+        if exchange.fields is not None and exchange.prepared is not None:
+            trace.parameters = parameters(exchange, exchange.fields)
+        head = exchange.head
+        headers = put(head.headers, trace.trace, trace.span, begun=context is None)
+        exchange.head = Head(
+            head.method, head.path, head.query, head.version, headers, head.length, head.received
+        )
+
+    def _trace(self, headers: Mapping[bytes, bytes]) -> Trace:
+        context = parse(headers.get(b"traceparent"))
+        own = self._random.randbytes(8)
+        if context is None:
+            return Trace(self._random.randbytes(16), own, b"", "")
+        state = headers.get(b"tracestate", b"").decode("latin-1")
+        return Trace(context.trace, own, context.span, state)
+
+    def ended(self, exchange: Managed, ending: Ending) -> None:
+        trace = exchange.trace
+        failed = ending.outcome in ("prompt", "provider")
+        if trace is None:
+            if not (failed and self._errors):
+                return
+            trace = self._trace(exchange.headers)
+        choice = exchange.choice
+        assert choice is not None
+        end = time.time_ns()
+        start = end - int(ending.total * 1e9)
+        self.queue.put(
+            Span(
+                trace.trace,
+                trace.span,
+                trace.parent,
+                trace.state,
+                f"{OPERATION} {exchange.asked_model()}" if exchange.prepared is not None else OPERATION,
+                start,
+                end,
+                self._asked(exchange) | trace.parameters | self._answered(ending) | own(exchange, ending),
+                (assignment(exchange, start),) if choice.rollout else (),
+                said(ending) if failed else None,
+            )
+        )
+
+    def _asked(self, exchange: Managed) -> Attributes:
+        selection, choice = exchange.selection, exchange.choice
+        assert selection is not None and choice is not None
+        found: Attributes = {
+            "gen_ai.operation.name": OPERATION,
+            "gen_ai.prompt.name": selection.prompt,
+            "gen_ai.prompt.version": str(choice.version),
+        }
+        member = exchange.worker.upstream.member_of(exchange.call)
+        if member is not None:
+            place = self._places[member.name]
+            found["gen_ai.provider.name"] = place.provider
+            found["server.address"] = place.host
+            found["server.port"] = place.port
+        if exchange.prepared is not None:
+            found["gen_ai.request.model"] = exchange.asked_model()
+        if exchange.request is not None and exchange.request.stream:
+            found["gen_ai.request.stream"] = True
+        for name in exchange.worker.session_headers:
+            if name in exchange.headers:
+                found["gen_ai.conversation.id"] = exchange.headers[name].decode("utf-8", "replace")
+                break
+        return found
+
+    def _answered(self, ending: Ending) -> Attributes:
+        found: Attributes = {}
+        answer, usage = ending.answer, ending.usage
+        if answer.id is not None:
+            found["gen_ai.response.id"] = answer.id
+        if answer.finish_reason is not None:
+            found["gen_ai.response.finish_reasons"] = [answer.finish_reason]
+        if ending.first_token is not None:
+            found["gen_ai.response.time_to_first_chunk"] = ending.first_token
+        if usage is not None:
+            found["gen_ai.usage.input_tokens"] = usage.prompt
+            found["gen_ai.usage.output_tokens"] = usage.completion
+            if usage.cached:
+                found["gen_ai.usage.cache_read.input_tokens"] = usage.cached
+            if usage.cache_write:
+                found[f"gen_ai.usage.{self._cache_write}.input_tokens"] = usage.cache_write
+            if usage.reasoning:
+                found["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning
+        if ending.status is not None:
+            found["http.response.status_code"] = ending.status
+        if ending.outcome in ("prompt", "provider"):
+            found["error.type"] = error_type(ending)
+        return found
+
+
+def own(exchange: Managed, ending: Ending) -> Attributes:
+    """What no convention names."""
+    choice, prepared = exchange.choice, exchange.prepared
+    assert choice is not None and exchange.selection is not None
+    found: Attributes = {
+        "promptcanary.arm": choice.arm,
+        "promptcanary.reason": choice.reason,
+        "promptcanary.outcome": ending.outcome,
+        "promptcanary.overhead_seconds": exchange.overhead() if exchange.answered_at else 0.0,
+    }
+    if exchange.request_id:
+        found["promptcanary.request.id"] = exchange.request_id.decode()
+    if prepared is not None:
+        found["promptcanary.prompt.digest"] = prepared.version.digest
+    if choice.rollout:
+        found["promptcanary.rollout.id"] = choice.rollout
+        deployment = exchange.worker.snapshots.deployments.get(exchange.selection.prompt)
+        rollout = None if deployment is None else deployment.rollout
+        if rollout is not None and rollout.id == choice.rollout:
+            found["promptcanary.stage"] = rollout.stage
+    if ending.cost is not None:
+        found["promptcanary.cost_usd"] = ending.cost.paid
+    return found
+
+
+def assignment(exchange: Managed, at: int) -> Event:
+    """The arm as OpenTelemetry tells of feature flags."""
+    choice, selection = exchange.choice, exchange.selection
+    assert choice is not None and selection is not None
+    found: Attributes = {
+        "feature_flag.key": selection.prompt,
+        "feature_flag.provider.name": "promptcanary",
+        "feature_flag.result.variant": choice.arm,
+        "feature_flag.result.reason": REASONS[choice.reason],
+        "feature_flag.set.id": choice.rollout,
+    }
+    if choice.session is not None:
+        found["feature_flag.context.id"] = choice.session.hex()
+    return Event("feature_flag.evaluation", at, found)
+
+
+def error_type(ending: Ending) -> str:
+    if ending.error is not None:
+        return ending.error.code
+    if ending.code is not None:
+        return str(ending.code)
+    return str(ending.status)
+
+
+def said(ending: Ending) -> str:
+    """Never the provider's own words: they may quote the prompt."""
+    return ending.error.message if ending.error is not None else f"the provider answered {error_type(ending)}"
+
+
+def parameters(exchange: Managed, fields: Fields) -> Attributes:
+    """Numbers that the provider is asked for: the client's, or the version's."""
+    assert exchange.prepared is not None
+    options = {
+        option.field: option
+        for option in exchange.prepared.form(exchange.api).recipe.options
+        if not option.inner
+    }
+    found: Attributes = {}
+    for name in PARAMETERS:
+        raw, option = fields.get(name), options.get(name)
+        text = bytes(raw) if raw is not None else b"null"
+        if option is not None and (raw is None or option.locked):
+            text = option.value
+        try:
+            value = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if type(value) in (int, float):
+            found[f"gen_ai.request.{name}"] = value
+    return found
+
+
+def place_of(upstream: Upstream) -> Place:
+    url = urlsplit(upstream.base_url)
+    host = url.hostname or ""
+    provider = next((name for end, name in PROVIDERS.items() if host.endswith(end)), upstream.name)
+    return Place(provider, host, url.port or (443 if url.scheme == "https" else 80))
