@@ -97,6 +97,7 @@ class Recorder:
         self._room = buffer
         self._books: dict[str, Book] = {}
         self._failing = False
+        self._flushing = asyncio.Lock()
 
     @property
     def waiting(self) -> int:
@@ -201,7 +202,11 @@ class Recorder:
 
     async def flush(self) -> None:
         """One batch of each rollout that has records or has been silent; what fails is sent again as it
-        is."""
+        is. One flush at a time: of two, the one could take the other's next batch for the one it has sent."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         running = self._running()
         for id in running:
             if id not in self._books:

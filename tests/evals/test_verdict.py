@@ -41,6 +41,6 @@ def test_a_score_is_read_or_there_is_none(text: str, score: float | None) -> Non
 
 @pytest.mark.parametrize("piece", ["{", '{"a":', "[{", '{"a":1,', "{}"])
 def test_what_is_made_to_be_slow_is_not(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert score_of(piece * (MOST_CHARACTERS // len(piece)), FIVE) is None
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0

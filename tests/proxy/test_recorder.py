@@ -336,3 +336,11 @@ async def test_a_pin_of_a_history_that_is_not_known_is_no_evidence() -> None:
     desk = Desk()
     desk.end(pin=Pin("canary", 2, 0.7, 1.0, 1.0, True, True, 150.0))
     assert desk.recorder._books == {}
+
+
+async def test_two_flushes_at_once_send_each_batch_once() -> None:
+    desk = Desk(buffer=3 * BATCH)
+    for number in range(2 * BATCH):
+        desk.end(str(number))
+    await asyncio.gather(*(desk.recorder.flush() for _ in range(4)))
+    assert [(batch.sequence, len(batch.records)) for batch in desk.log.batches()] == [(1, BATCH), (2, BATCH)]
