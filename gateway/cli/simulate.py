@@ -84,7 +84,7 @@ def _page(found: Trial) -> RenderableType:
     lines = [
         f"{found.policy} at {found.sessions_per_hour:g} sessions/h",
         f"false rollbacks: {_of(found.false_rollbacks)}",
-        f"missed regressions: {_of(found.missed_regressions)}",
+        f"missed regressions: {_of(found.missed_regressions)}; promoted: {found.regressions_promoted}",
     ]
     note = [
         "Rates with their 95 % Wilson intervals. Exposed: canary sessions before a rollback, median / 90 %.",

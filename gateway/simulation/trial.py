@@ -33,12 +33,14 @@ ROUNDING = 1e-9
 
 class Trial(msgspec.Struct, frozen=True):
     """`false_rollbacks`: of runs whose candidate is no worse. `missed_regressions`: of runs
-    whose candidate is worse, those not rolled back. None: no such scenario was run."""
+    whose candidate is worse, those not rolled back, of which `regressions_promoted` were promoted; the others
+    were held or undecided at the end. None: no such scenario was run."""
 
     policy: str
     sessions_per_hour: float
     false_rollbacks: Share | None
     missed_regressions: Share | None
+    regressions_promoted: int
     scenarios: tuple[Summary, ...]
 
 
@@ -90,4 +92,6 @@ def concluded(
     policy: str, per_hour: float, scenarios: Sequence[Scenario], runs: Sequence[Sequence[Run]]
 ) -> Trial:
     summaries = tuple(summarize(scenario, found) for scenario, found in zip(scenarios, runs, strict=True))
-    return Trial(policy, per_hour, false_rollbacks(summaries), missed_regressions(summaries), summaries)
+    promoted = sum([each.promoted.hits for each in summaries if each.truth == "harmful"])
+    wrong, missed = false_rollbacks(summaries), missed_regressions(summaries)
+    return Trial(policy, per_hour, wrong, missed, promoted, summaries)

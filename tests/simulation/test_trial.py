@@ -9,7 +9,7 @@ from gateway.errors import InvalidValue
 from gateway.simulation.rollout import Run
 from gateway.simulation.scenario import BY_NAME
 from gateway.simulation.summary import false_rollbacks, missed_regressions, summarize
-from gateway.simulation.trial import USUAL, choose, truth
+from gateway.simulation.trial import USUAL, choose, concluded, truth
 
 FAST, STANDARD = POLICIES["fast"], POLICIES["standard"]
 
@@ -55,5 +55,9 @@ def test_wrong_are_rollbacks_of_the_harmless_and_harm_that_is_not_rolled_back() 
     assert (found[0].hours, found[0].canary_sessions) == ((1.0, 1.0), (10, 10))
     assert (found[0].because, found[0].held) == ({"harm:judge": 1}, {"srm": 4})
     assert missed_regressions(found[:1]) is None
+    runs = [[run("A/A", "promoted")], [run("judge -.10", "promoted"), run("judge -.10", "undecided")]]
+    both = concluded("standard", 1000.0, [same, harmful], runs)
+    assert both.missed_regressions is not None
+    assert (both.missed_regressions.hits, both.regressions_promoted) == (2, 1)
     tolerated = summarize(BY_NAME["judge -.02"], [run("judge -.02", "rolled_back")])
     assert false_rollbacks([tolerated]) is missed_regressions([tolerated]) is None
