@@ -1,5 +1,7 @@
 # Two stages: the first compiles what needs a compiler, the second has none.
 FROM python:3.11-slim AS build
+# A pinned compiler of Debian would be gone with its next update.
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 RUN python -m venv /opt/venv
@@ -13,7 +15,7 @@ FROM python:3.11-slim
 RUN useradd --system --uid 10001 --home-dir /var/lib/prompt-canary --create-home canary
 COPY --from=build /opt/venv /opt/venv
 COPY config /etc/prompt-canary
-USER canary
+USER 10001
 WORKDIR /var/lib/prompt-canary
 VOLUME /var/lib/prompt-canary
 EXPOSE 8080

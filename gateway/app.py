@@ -31,8 +31,10 @@ from gateway.proxy.gauges import counted, standing
 from gateway.proxy.worker import Worker, build_worker
 from gateway.settings import Settings, policies_of
 from gateway.simulator.server import read_scenario, start_simulator
+from gateway.storage import keys
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
+from gateway.telemetry.logs import configure
 from gateway.telemetry.metrics import Sample
 from gateway.telemetry.reports import Reports
 from gateway.web.admin import build_admin, healthz, readyz
@@ -328,9 +330,17 @@ def _metrics(process: Process, store: Store) -> Metrics:
         found = await process.metrics()
         try:
             tick = await store.tick()
+            free, claimed, dead = await store.depth(keys.JUDGING)
         except GatewayError:
             return [*found, ("store_up", (), (0,))]
-        return [*found, ("store_up", (), (1,)), ("store_revision", (), (tick.revision,))]
+        return [
+            *found,
+            ("store_up", (), (1,)),
+            ("store_revision", (), (tick.revision,)),
+            ("queue_items", (keys.JUDGING, "free"), (free,)),
+            ("queue_items", (keys.JUDGING, "claimed"), (claimed,)),
+            ("queue_items", (keys.JUDGING, "dead"), (dead,)),
+        ]
 
     return metrics
 
@@ -365,14 +375,12 @@ async def _run(process: Process, work: Callable[[Process], Awaitable[None]]) -> 
 
 def main(arguments: list[str], roles: Mapping[str, Callable[[Process], Awaitable[None]]] = ROLES) -> None:
     role, slot, listener, reports = arguments[0], *(int(value) for value in arguments[1:4])
-    logging.basicConfig(
-        level=logging.INFO, format=f"%(asctime)s %(levelname)s {role}-{slot} %(name)s: %(message)s"
-    )
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stream:
         line = stream.readline()  # unbuffered: what follows is for the loop
     if not line:
         return  # the supervisor died before it said a word
     settings = Settings.model_validate_json(line)
+    configure(settings.logs, f"{role}-{slot}")
     sock = socket.socket(fileno=listener) if listener >= 0 else None
 
     async def run() -> None:

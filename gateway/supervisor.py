@@ -26,6 +26,7 @@ from gateway.child import Child
 from gateway.errors import ConfigError
 from gateway.settings import Settings, load_settings
 from gateway.storage import local
+from gateway.telemetry.logs import configure
 from gateway.telemetry.metrics import Sample
 from gateway.telemetry.tally import Tally, together
 
@@ -336,5 +337,5 @@ def check_fixed(before: Settings, after: Settings) -> None:
 
 def run(settings: Settings, config_path: Path, role: Role = "all") -> None:
     """`prompt-canary serve`: blocks until SIGTERM or SIGINT and everything has drained."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure(settings.logs)
     asyncio.run(Supervisor(settings, config_path, role).run())

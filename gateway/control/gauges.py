@@ -53,6 +53,9 @@ def _evidence(prompt: str, verdict: Verdict) -> list[Sample]:
     found: list[Sample] = [
         ("rollout_srm_e", (prompt, stream.name), (stream.e,)) for stream in verdict.streams
     ]
+    for at, arm in enumerate(("stable", "canary")):
+        found.append(("rollout_judged_sessions", (prompt, arm), (verdict.sampled[at],)))
+        found.append(("rollout_scored_sessions", (prompt, arm), (verdict.scored[at],)))
     for family in verdict.families:
         labels = (prompt, family.name)
         found += [("rollout_harm_e", labels, (family.e,)), ("rollout_harm_needs", labels, (family.needs,))]

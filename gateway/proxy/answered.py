@@ -13,9 +13,11 @@ from gateway.proxy.judging import Said, said
 from gateway.proxy.recorder import Seen
 from gateway.proxy.tracing import Ending
 from gateway.telemetry.counts import VersionCounts
+from gateway.telemetry.logs import access
 from gateway.wire.price import Price
 from gateway.wire.sse import EventScanner
 from gateway.wire.texts import answer_of
+from gateway.wire.traceparent import trace_of
 from gateway.wire.usage import Answer, Usage, estimate, kinds
 
 if TYPE_CHECKING:
@@ -97,6 +99,8 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     if worker.tracing is not None:
         ending = Ending(how, status, error, code, answer, usage, cost, total, first_token)
         worker.tracing.ended(exchange, ending)
+    if worker.settings.logs.access:
+        access(about(exchange, how, status, total))
     if not worker.recorder.measures(choice):
         return
     sent = exchange.sent_at or received
@@ -112,6 +116,27 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         said=_said(exchange) if whole else None,
     )
     worker.recorder.ended(choice, seen)
+
+
+def about(exchange: Managed, how: Outcome, status: int | None, total: float) -> dict[str, object]:
+    """A managed request in the access log."""
+    choice, selection = exchange.choice, exchange.selection
+    assert choice is not None and selection is not None
+    found: dict[str, object] = {
+        "request_id": exchange.request_id.decode(),
+        "prompt": selection.prompt,
+        "version": choice.version,
+        "arm": choice.arm,
+        "rollout": choice.rollout,
+        "reason": choice.reason,
+        "outcome": how,
+        "status": status,
+        "seconds": round(total, 4),
+    }
+    trace = exchange.trace.trace if exchange.trace is not None else trace_of(exchange.headers)
+    if trace is not None:
+        found["trace_id"] = trace.hex()
+    return found
 
 
 def _said(exchange: Managed) -> Said | None:

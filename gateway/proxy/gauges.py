@@ -29,6 +29,8 @@ def _totals(worker: Worker) -> Iterator[tuple[str, Iterable[str], int]]:
     yield "pins_evicted_total", (), pins.evicted
     yield "evidence_dropped_total", (), worker.recorder.dropped
     yield "fallbacks_total", (), worker.upstream.fallbacks
+    if worker.outbox is not None:
+        yield "judge_items_lost_total", (), worker.outbox.given_up
     if worker.tracing is not None and worker.exporter is not None:
         yield "spans_sent_total", (), worker.exporter.sent
         yield "spans_dropped_total", (), worker.tracing.queue.dropped

@@ -6,7 +6,7 @@ string values and nowhere else. An error names the file, the field, the value an
     base        words for all sections
     providers   upstreams, breakers, prices
     judge       the judge's model, rubrics and limits
-    telemetry   traces
+    telemetry   traces, logs
     model       every section, and the whole
     load        YAML to settings
 """
@@ -31,7 +31,7 @@ from gateway.settings.model import (
     policies_of,
 )
 from gateway.settings.providers import Breaker, Price, Upstream
-from gateway.settings.telemetry import Traces
+from gateway.settings.telemetry import Logs, Traces
 
 __all__ = [
     "KIB",
@@ -43,6 +43,7 @@ __all__ = [
     "JudgeSettings",
     "Limits",
     "Listen",
+    "Logs",
     "Price",
     "RedisSettings",
     "Section",

@@ -11,7 +11,7 @@ from gateway.errors import InvalidValue
 from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
 from gateway.settings.judge import JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
-from gateway.settings.telemetry import Traces
+from gateway.settings.telemetry import Logs, Traces
 
 
 class Listen(Section):
@@ -255,6 +255,7 @@ class Settings(Section):
     evidence: EvidenceSettings = EvidenceSettings()
     judge: JudgeSettings | None = None
     traces: Traces = Traces()
+    logs: Logs = Logs()
     policies: dict[NamePattern, dict[str, Any]] = {}
     """Policies of your own by name: the fields that differ from the one that `extends` names (careful,
     standard, fast, or one above it)."""

@@ -1,4 +1,4 @@
-"""Where traces go."""
+"""Where traces go, and what logs look like."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from gateway.settings.base import HeaderName, HeaderValue, Seconds, Section
+
+
+class Logs(Section):
+    """Lines on standard error. They never hold a message's text."""
+
+    format: Literal["text", "json"] = "text"
+    """Lines for people, or one JSON object each."""
+    access: bool = False
+    """A line for each managed request, at its end: prompt, version, arm, outcome, status, seconds, ids."""
 
 
 class Traces(Section):

@@ -6,6 +6,7 @@ counts       a worker's counts since it last told them
 tally        the counts of all processes of a supervisor added up
 exposition   /metrics as text
 reports      lines to the supervisor that nobody waits for
+logs         lines for people or machines
 spans        finished spans in a bounded queue
 otlp         spans as OpenTelemetry's bytes
 export       to a collector, by HTTP or

@@ -97,6 +97,7 @@ METRICS: tuple[Metric, ...] = (
     # --- evidence
     Metric("evidence_dropped_total", "counter", (), "Records that did not fit into a worker's buffer"),
     Metric("evidence_waiting", "gauge", (), "Records on their way to the store"),
+    Metric("judge_items_lost_total", "counter", (), "Answers for the judge that the store never took"),
     # --- upstreams
     Metric("upstream_workers", "gauge", ("upstream", "state"), "Workers by the state of their breaker"),
     Metric("upstream_opened_total", "counter", ("upstream",), "Times that a worker's breaker opened"),
@@ -129,10 +130,16 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         ("role",),
         "Processes that ended unasked",
-        known=("worker", "services", "controller", "health"),
+        known=("worker", "services", "controller", "judge", "health"),
     ),
     Metric("store_up", "gauge", (), "1 if the store answers the process that answers /metrics"),
     Metric("store_revision", "gauge", (), "Commits so far"),
+    Metric(
+        "queue_items",
+        "gauge",
+        ("queue", "state"),
+        "Items in a queue of the store, which all machines share: free, claimed, dead (given up)",
+    ),
     # --- rollouts, from the controller that holds the lease
     Metric("controller_leads", "gauge", (), "1 if this supervisor's controller holds the lease"),
     Metric(
@@ -162,6 +169,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("rollout_gate_needs", "gauge", ("prompt", "metric"), "The e-value at which the gate passes"),
     Metric("rollout_difference", "gauge", ("prompt", "metric"), "Canary minus stable, in badness"),
     Metric("rollout_units", "gauge", ("prompt", "arm", "metric"), "Sessions compared"),
+    Metric("rollout_judged_sessions", "gauge", ("prompt", "arm"), "Sessions that the judge should score"),
+    Metric("rollout_scored_sessions", "gauge", ("prompt", "arm"), "Those of them that it has scored"),
     Metric("rollout_srm_e", "gauge", ("prompt", "stream"), "Evidence of a wrong sample ratio"),
     Metric("rollout_decided_at_seconds", "gauge", ("prompt",), "When it was decided last, store time"),
     Metric("rollout_evidence_dropped", "gauge", ("prompt",), "Records lost to full buffers"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from gateway.wire import Headers
@@ -35,6 +36,12 @@ def parse(value: bytes | None) -> Context | None:
     return Context(
         bytes.fromhex(trace.decode()), bytes.fromhex(span.decode()), bool(int(flags, 16) & _SAMPLED)
     )
+
+
+def trace_of(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """The trace that a request says it belongs to."""
+    context = parse(headers.get(b"traceparent"))
+    return None if context is None else context.trace
 
 
 def put(headers: Headers, trace: bytes, span: bytes, *, begun: bool) -> Headers:
