@@ -21,16 +21,17 @@ import orjson
 import uvloop
 from aiohttp import web
 
+from gateway.control.access import Access
 from gateway.control.controller import Controller
 from gateway.control.registry import Registry
 from gateway.control.seed import seed
 from gateway.errors import ConfigError, GatewayError, PromptError
 from gateway.proxy.worker import Worker, build_worker
-from gateway.settings import Settings, policies_of
+from gateway.settings import Admin, Settings, policies_of
 from gateway.simulator.server import read_scenario, start_simulator
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
-from gateway.web.admin import build_admin, healthz, readyz
+from gateway.web.admin import Entrance, build_admin, build_health
 
 logger = logging.getLogger("gateway.app")  # it runs as __main__
 
@@ -122,11 +123,13 @@ async def run_services(process: Process) -> None:
     await process.informed.wait()
     seeding = asyncio.create_task(_seed_when_up(process, store))
     stopped = asyncio.create_task(process.stop.wait())
+    entrance = process.settings.admin
     admin = build_admin(
         store,
         _readiness(process, store),
         policies_of(process.settings),
         process.settings.evidence.changes(),
+        Entrance(entrance.is_loopback, entrance.bootstrap_token, entrance.refusals_per_minute),
     )
     async with _site(admin, process.sock):
         await asyncio.wait((seeding, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -163,9 +166,7 @@ async def run_health(process: Process) -> None:
     await process.informed.wait()
     opening = asyncio.create_task(_open_when_up(process, store))
     readiness = _readiness(process, store)
-    app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz(readiness))])
-    async with _site(app, process.sock):
+    async with _site(build_health(readiness), process.sock):
         process.ready()
         await process.stop.wait()
         opening.cancel()
@@ -204,6 +205,7 @@ async def _open_when_up(process: Process, store: Store) -> None:
 async def _seed_when_up(process: Process, store: Store) -> None:
     """Raises `ConfigError` for a store or prompt files that cannot be used."""
     await _open_when_up(process, store)
+    await _check_entrance(process.settings.admin, store)
     settings = process.settings.seed
     while settings is not None:
         try:
@@ -218,6 +220,26 @@ async def _seed_when_up(process: Process, store: Store) -> None:
             logger.error("the prompts of the configuration wait: %s", error.message)
         await asyncio.sleep(OPEN_AGAIN)
     process.ready()
+
+
+async def _check_entrance(admin: Admin, store: Store) -> None:
+    """Says how the admin API can be reached. Raises `ConfigError` where everybody could reach it."""
+    while True:
+        try:
+            is_open = await Access(store, admin.bootstrap_token).is_open()
+            break
+        except GatewayError as error:
+            logger.error("whether there are tokens is not known yet: %s", error.message)
+        await asyncio.sleep(OPEN_AGAIN)
+    if not is_open:
+        logger.info("the admin API asks for a token")
+    elif admin.is_loopback:
+        logger.info("the admin API has no tokens: it answers this machine only, and everybody on it")
+    else:
+        raise ConfigError(
+            f"admin.host: {admin.host} can be reached from other machines, and there is no token: make one "
+            "with `prompt-canary token create`, or set admin.bootstrap_token"
+        )
 
 
 def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[str, object]]]:

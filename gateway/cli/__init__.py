@@ -1,12 +1,13 @@
 """The command line, `prompt-canary`: what people and pipelines do to prompts.
 
 session   options that all commands share; opens the operations, prints, turns errors into exit codes
-remote    the operations through an admin API (`--url`); without it they work directly on the store
+remote    the same through an admin API (`--url`), by api; without it they work directly on the store
 output    values as tables, for people; `--json` prints the values themselves
 prompts   push · versions · live · deploy · gate
 rollout   start · status, and a command for each event of the rollout's transition table
 audit     list · verify
 keys      create · list · revoke
+token     create · list · rotate · revoke
 local     serve · config check · config reference · override: what concerns this machine
 planning  plan: what a policy takes at some traffic
 reference docs/configuration.md, written from the settings
@@ -16,7 +17,7 @@ Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store
 
 import typer
 
-from gateway.cli import audit, keys, local, planning, prompts, rollout
+from gateway.cli import audit, keys, local, planning, prompts, rollout, token
 
 app = typer.Typer(
     name="prompt-canary",
@@ -33,6 +34,7 @@ planning.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
+app.add_typer(token.app, name="token")
 
 
 def main() -> None:

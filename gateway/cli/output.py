@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.analysis.verdict import MetricView
+from gateway.control.access import Issued, TokenView
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.client_keys import KeyView, NewKey
 from gateway.control.registry import Pushed
@@ -180,6 +181,32 @@ def verification(result: Verification) -> RenderableType:
     return Text(f"BROKEN: {result.problem}; the {result.entries} entries before it are intact")
 
 
+def issued(result: Issued) -> RenderableType:
+    return Group(token(result.token), Text(f"\n{result.secret}\n\nIt is shown this once."))
+
+
+def token(view: TokenView) -> RenderableType:
+    if view.revoked_at:
+        return Text(f"token {view.name} is revoked since {when(view.revoked_at)}")
+    until = f"; the one before is good until {when(view.previous_until)}" if view.previous_until else ""
+    return Text(f"token {view.name} is {view.role} of {_reach(view)}{until}")
+
+
+def tokens(views: Sequence[TokenView]) -> RenderableType:
+    if not views:
+        return Text("no tokens: the admin API answers everybody on this machine, and nobody else")
+    return table(
+        ("token", "role", "prompts", "created", "by", "rotated", "revoked", "by"),
+        (
+            (
+                *(view.name, view.role, _reach(view), when(view.created_at), view.created_by),
+                *(when(view.rotated_at), when(view.revoked_at), view.revoked_by),
+            )
+            for view in views
+        ),
+    )
+
+
 def client_keys(views: Sequence[KeyView]) -> RenderableType:
     if not views:
         return Text("no keys yet: make one with `prompt-canary keys create NAME`")
@@ -235,6 +262,10 @@ def short(digest: str) -> str:
 
 def when(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else NOTHING
+
+
+def _reach(view: TokenView) -> str:
+    return ", ".join(view.prompts) or "all prompts"
 
 
 def _what_happened(item: Pushed) -> str:

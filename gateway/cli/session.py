@@ -19,7 +19,9 @@ import typer
 from rich.console import RenderableType
 
 from gateway.cli import output
-from gateway.cli.remote import RemoteOperations
+from gateway.cli.api import AdminApi
+from gateway.cli.remote import RemoteAdministration, RemoteOperations
+from gateway.control.administration import Administration, StoreAdministration
 from gateway.control.operations import Operations, StoreOperations
 from gateway.control.plan import By
 from gateway.errors import ConfigError, GatewayError, Unavailable
@@ -38,6 +40,10 @@ UrlOption = Annotated[
     str | None,
     typer.Option(envvar="PROMPT_CANARY_URL", help="Go through this admin API instead of the store."),
 ]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(envvar="PROMPT_CANARY_TOKEN", help="Token for the admin API (see `token create`)."),
+]
 ActorOption = Annotated[
     str, typer.Option(envvar=["PROMPT_CANARY_ACTOR", "USER"], help="Who asks, for the audit log.")
 ]
@@ -51,6 +57,7 @@ RevisionOption = Annotated[
 @dataclass(frozen=True, slots=True)
 class Session:
     operations: Operations
+    administration: Administration
     actor: str
 
     def by(self, reason: str) -> By:
@@ -108,27 +115,32 @@ def exit_on_error(as_json: bool = False) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def opened(config: Path, url: str | None) -> AsyncIterator[Operations]:
+async def opened(
+    config: Path, url: str | None, token: str | None
+) -> AsyncIterator[tuple[Operations, Administration]]:
     if url is not None:
-        yield RemoteOperations(url)
+        api = AdminApi(url, token)
+        yield RemoteOperations(api), RemoteAdministration(api)
         return
     settings = read_settings(config)
     store = store_of(settings)
     await store.open()
     try:
-        yield StoreOperations(store, policies_of(settings), settings.evidence.changes())
+        operations = StoreOperations(store, policies_of(settings), settings.evidence.changes())
+        yield operations, StoreAdministration(store)
     finally:
         await store.close()
 
 
 async def _run(function: Command, shared: dict[str, Any], options: dict[str, Any]) -> Any:
-    async with opened(shared["config"], shared["url"]) as operations:
-        return await function(Session(operations, shared["actor"]), **options)
+    async with opened(shared["config"], shared["url"], shared["token"]) as (operations, administration):
+        return await function(Session(operations, administration, shared["actor"]), **options)
 
 
 def _shared_options(
     config: ConfigOption = DEFAULT_CONFIG,
     url: UrlOption = None,
+    token: TokenOption = None,
     actor: ActorOption = "unknown",
     as_json: JsonOption = False,
 ) -> None:

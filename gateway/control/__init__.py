@@ -6,7 +6,9 @@ audit       the hash-chained log of all changes: its end, its pages, its proof
 registry    prompts and their immutable versions; push, metadata, gates
 rollouts    start, change, end a rollout; deploy at once
 client_keys keys of the gateway's own clients
+access      tokens of the admin API: who may do what
 views       what people are shown
 operations  everything a person can do, as one protocol, and its implementation on a store
+administration  what people do to the gateway itself, in the same way
 seed        a folder of prompt files pushed at every start
 """

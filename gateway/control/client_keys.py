@@ -40,6 +40,12 @@ class KeyView(msgspec.Struct, frozen=True):
     revoked_by: str
 
 
+class KeyPage(msgspec.Struct, frozen=True):
+    """All of them, newest first."""
+
+    keys: tuple[KeyView, ...]
+
+
 class NewKey(KeyView, frozen=True):
     """`key` is shown here and never again."""
 

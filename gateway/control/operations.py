@@ -6,7 +6,7 @@ process is up, or speaks the same protocol to an admin API.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -19,7 +19,14 @@ from gateway.control.plan import By
 from gateway.control.registry import Pushed, Registry, list_all
 from gateway.control.replay import Replay, replay
 from gateway.control.rollouts import Rollouts, Start
-from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionDetail, VersionView
+from gateway.control.views import (
+    DeploymentPage,
+    DeploymentView,
+    PromptView,
+    RolloutView,
+    VersionDetail,
+    VersionView,
+)
 from gateway.domain.client_key import Wanted
 from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.prompt import Gate, Metadata, Version
@@ -98,6 +105,21 @@ class StoreOperations:
             [await self.deployment(deployment.prompt) for deployment in await self._registry.deployments()]
         )
 
+    async def page(self, after: str, limit: int, seen: Callable[[str], bool]) -> DeploymentPage:
+        """The prompts whose name sorts after `after` and that `seen` lets through."""
+        found: list[DeploymentView] = []
+        key = keys.deployment(after)
+        while documents := await self._store.list(keys.DEPLOYMENTS, after=key, limit=limit + 1):
+            for document in documents:
+                key = document.key
+                prompt = key.removeprefix(keys.DEPLOYMENTS)
+                if not seen(prompt):
+                    continue
+                if len(found) == limit:
+                    return DeploymentPage(tuple(found), found[-1].prompt)
+                found.append(await self.deployment(prompt))
+        return DeploymentPage(tuple(found))
+
     async def prompt(self, prompt: str) -> PromptView:
         deployment, _ = await self._registry.deployment(prompt)
         versions = [
@@ -163,13 +185,24 @@ class StoreOperations:
         shown = {summary.rollout: summary for summary in found}
         return tuple(views.rollout_view(rollout, now, shown.get(rollout.id)) for rollout in history)
 
+    async def prompt_of(self, rollout: str) -> str:
+        """Raises `NotFound`."""
+        return (await self._rollouts.find(rollout)).prompt
+
     async def replay(self, rollout: str) -> Replay:
         return await replay(self._store, await self._rollouts.find(rollout))
 
-    async def audit(self, *, before: int | None = None, limit: int = 50, prompt: str = "") -> AuditPage:
+    async def audit(
+        self,
+        *,
+        before: int | None = None,
+        limit: int = 50,
+        prompt: str = "",
+        seen: Callable[[str], bool] = lambda subject: True,
+    ) -> AuditPage:
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidValue(f"limit is a number from 1 to {MAX_PAGE}, not {limit}", param="limit")
-        return await audit.read_page(self._store, before=before, limit=limit, subject=prompt)
+        return await audit.read_page(self._store, before=before, limit=limit, subject=prompt, seen=seen)
 
     async def verify_audit(self) -> Verification:
         return await audit.verify(self._store)

@@ -89,6 +89,27 @@ class PromptView(DeploymentView, frozen=True):
     versions: tuple[VersionView, ...]
 
 
+class DeploymentPage(msgspec.Struct, frozen=True):
+    """In order of name; `next` is the `after` of the following page, null at the end."""
+
+    prompts: tuple[DeploymentView, ...]
+    next: str | None = None
+
+
+class VersionPage(msgspec.Struct, frozen=True):
+    """The newest first; `next` is the `before` of the following page, null at the end."""
+
+    versions: tuple[VersionView, ...]
+    next: int | None = None
+
+
+class RolloutPage(msgspec.Struct, frozen=True):
+    """The newest first; `next` is the `after` of the following page, null at the end."""
+
+    rollouts: tuple[RolloutView, ...]
+    next: str | None = None
+
+
 def rollout_view(rollout: Rollout, now: float, evidence: Summary | None = None) -> RolloutView:
     """`now` is the store's time, s. A rollout that has ended shows the weight that was in force then."""
     at = rollout.ended_at if rollout.phase in FINAL else now

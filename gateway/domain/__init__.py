@@ -7,4 +7,5 @@ policy       what a rollout must show; the named policies
 assignment   bucket and arm of a session; the pin protocol
 request_id   the signed ids of managed responses
 audit        the hash chain
+access       roles, tokens, and the prompts that a token is limited to
 """

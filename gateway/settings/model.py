@@ -19,11 +19,23 @@ class Listen(Section):
     """Port to listen on; 0 takes a free one."""
 
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
 class Admin(Section):
-    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
-    """Address of the admin API; loopback only, because it has no tokens yet."""
+    host: str = "127.0.0.1"
+    """Address of the admin API. Beyond loopback it starts only with a token: `bootstrap_token`, or one made
+    by `prompt-canary token create`. It speaks HTTP: put TLS before it."""
     port: Port = 8081
     """Port of the admin API; 0 takes a free one."""
+    bootstrap_token: Annotated[str, Field(min_length=32)] | None = None
+    """An admin's token that is good while it stands here, such as `${env:PROMPT_CANARY_BOOTSTRAP}`."""
+    refusals_per_minute: Annotated[int, Field(ge=0)] = 60
+    """Audit entries a minute for refused requests; what is beyond is counted in the next one."""
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in LOOPBACK
 
 
 class SqliteSettings(Section):

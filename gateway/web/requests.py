@@ -8,13 +8,16 @@ from typing import Literal, TypeVar
 import msgspec
 from aiohttp import web
 
+from gateway.control.access import ANYBODY
 from gateway.control.plan import By
+from gateway.domain.access import Role
 from gateway.errors import InvalidJson, InvalidValue
+from gateway.web.route import CALLER
 
 T = TypeVar("T")
 
 ETAG = re.compile(r'"(\d{1,18})"\Z', re.ASCII)
-ANONYMOUS = "anonymous"
+MAX_PAGE = 1000
 
 
 class PushBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +58,22 @@ class DeployBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     emergency: bool = False
 
 
+class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`prompts`: patterns of names (`*`, `?`); empty: all prompts."""
+
+    name: str
+    role: Role
+    prompts: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class RotateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`grace`: seconds for which the secret before stays good."""
+
+    grace: float = 0.0
+    reason: str = ""
+
+
 async def read_body(request: web.Request, kind: type[T]) -> T:
     """Raises `InvalidJson` or `InvalidValue` (its message names the field)."""
     raw = await request.read()
@@ -67,7 +86,12 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
 
 
 def by(request: web.Request, reason: str) -> By:
-    return By(request.headers.get("x-actor", ANONYMOUS), reason)
+    """The token's name, which nobody else can use; what the client says of itself stands behind it. While
+    there is no token, that is all there is."""
+    caller, said = request[CALLER], request.headers.get("x-actor", "")
+    if caller is ANYBODY:
+        return By(said or ANYBODY.name, reason)
+    return By(f"{caller.name} ({said})" if said and said != caller.name else caller.name, reason)
 
 
 def expected(request: web.Request) -> int | None:
@@ -92,3 +116,12 @@ def number(name: str, text: str) -> int:
 def query_number(request: web.Request, name: str) -> int | None:
     text = request.query.get(name)
     return None if text is None else number(name, text)
+
+
+def page_limit(request: web.Request, default: int = 100) -> int:
+    limit = query_number(request, "limit")
+    if limit is None:
+        return default
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidValue(f"limit is a number from 1 to {MAX_PAGE}, not {limit}", param="limit")
+    return limit
