@@ -119,7 +119,7 @@ async def run_worker(process: Process) -> None:
 
 async def run_services(process: Process) -> None:
     """Admin API; seeds the prompts of the configuration once the store answers."""
-    store = store_of(process.settings)
+    store = store_of(process.settings, patient=True)
     await process.informed.wait()
     seeding = asyncio.create_task(_seed_when_up(process, store))
     stopped = asyncio.create_task(process.stop.wait())

@@ -123,7 +123,7 @@ async def opened(
         yield RemoteOperations(api), RemoteAdministration(api)
         return
     settings = read_settings(config)
-    store = store_of(settings)
+    store = store_of(settings, patient=True)
     await store.open()
     try:
         operations = StoreOperations(store, policies_of(settings), settings.evidence.changes())

@@ -33,7 +33,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise Forbidden(
             f"without a token the admin API answers to localhost, 127.0.0.1 and [::1], not to {hosts!r:.200}"
         )
-    if request.method in SAFE:
+    if request.method in SAFE or request.match_info.http_exception is not None:  # 404 and 405 as they are
         return await handler(request)
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != hosts[0].lower():
