@@ -23,6 +23,7 @@ from aiohttp import web
 
 from gateway.control.access import Access
 from gateway.control.controller import Controller
+from gateway.control.duties import run_duties
 from gateway.control.registry import Registry
 from gateway.control.seed import seed
 from gateway.errors import ConfigError, GatewayError, PromptError
@@ -129,12 +130,18 @@ async def run_services(process: Process) -> None:
         _readiness(process, store),
         policies_of(process.settings),
         process.settings.evidence.changes(),
-        Entrance(entrance.is_loopback, entrance.bootstrap_token, entrance.refusals_per_minute),
+        Entrance(
+            loopback=entrance.is_loopback,
+            bootstrap=entrance.bootstrap_token,
+            refusals=entrance.refusals_per_minute,
+            targets=tuple(target.name for target in process.settings.alerts.targets),
+        ),
     )
     async with _site(admin, process.sock):
         await asyncio.wait((seeding, stopped), return_when=asyncio.FIRST_COMPLETED)
         if seeding.done():
             seeding.result()
+            await run_duties(store, process.settings.alerts, process.stop)
         await stopped
         seeding.cancel()
     await store.close()

@@ -7,6 +7,7 @@ prompts   push · versions · live · deploy · gate
 rollout   start · status, and a command for each event of the rollout's transition table
 audit     list · verify
 keys      create · list · revoke
+alerts    list · retry · test
 token     create · list · rotate · revoke
 local     serve · config check · config reference · override: what concerns this machine
 planning  plan: what a policy takes at some traffic
@@ -17,7 +18,7 @@ Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store
 
 import typer
 
-from gateway.cli import audit, keys, local, planning, prompts, rollout, token
+from gateway.cli import alerts, audit, keys, local, planning, prompts, rollout, token
 
 app = typer.Typer(
     name="prompt-canary",
@@ -35,6 +36,7 @@ app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(token.app, name="token")
+app.add_typer(alerts.app, name="alerts")
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from gateway.analysis.verdict import MetricView
 from gateway.control.access import Issued, TokenView
+from gateway.control.administration import DeliveryPage, Sent
+from gateway.control.alerts.outbox import Delivery
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.client_keys import KeyView, NewKey
 from gateway.control.registry import Pushed
@@ -235,6 +237,30 @@ def new_key(made: NewKey) -> RenderableType:
 
 def client_key(view: KeyView) -> RenderableType:
     return Text(f"key {view.id} of {view.name} is revoked since {when(view.revoked_at)}")
+
+
+def deliveries(page: DeliveryPage) -> RenderableType:
+    if not page.deliveries:
+        return Text("no alerts yet")
+    rows = table(
+        ("delivery", "event", "at", "summary", "state", "tried", "last"),
+        (
+            (
+                *(each.id, each.alert.event, when(each.alert.at), each.alert.summary, each.state),
+                *(str(each.tried), each.attempts[-1].outcome if each.attempts else NOTHING),
+            )
+            for each in page.deliveries
+        ),
+    )
+    return rows if page.next is None else Group(rows, Text(f"older ones: --after {page.next}"))
+
+
+def delivery(value: Delivery) -> RenderableType:
+    return Text(f"delivery {value.id} is {value.state}")
+
+
+def sent(value: Sent) -> RenderableType:
+    return Text(f"a test is on its way: see delivery {value.delivery} in `prompt-canary alerts list`")
 
 
 def overrides(values: dict[str, int]) -> RenderableType:

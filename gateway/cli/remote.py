@@ -9,6 +9,8 @@ from msgspec.structs import asdict
 
 from gateway.cli.api import AdminApi
 from gateway.control.access import Issued, Tokens, TokenView
+from gateway.control.administration import DeliveryPage, Sent
+from gateway.control.alerts.outbox import Delivery
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.client_keys import KeyPage, KeyView, NewKey
 from gateway.control.plan import By
@@ -147,6 +149,18 @@ class RemoteAdministration:
 
     async def revoke_token(self, name: str, by: By) -> TokenView:
         return await self._api.send("POST", _token(name, "revoke"), TokenView, {"reason": by.reason}, by)
+
+    async def alerts(self, after: str, limit: int) -> DeliveryPage:
+        query = urlencode({"limit": limit} | ({"after": after} if after else {}))
+        return await self._api.get(f"/v1/alerts?{query}", DeliveryPage)
+
+    async def retry_alert(self, id: str, by: By) -> Delivery:
+        path = f"/v1/alerts/{quote(id, safe='')}/retry"
+        return await self._api.send("POST", path, Delivery, {"reason": by.reason}, by)
+
+    async def test_alert(self, target: str, by: By) -> Sent:
+        body = {"target": target, "reason": by.reason}
+        return await self._api.send("POST", "/v1/alerts/test", Sent, body, by)
 
 
 def _token(name: str, action: str) -> str:

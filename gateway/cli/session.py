@@ -127,7 +127,7 @@ async def opened(
     await store.open()
     try:
         operations = StoreOperations(store, policies_of(settings), settings.evidence.changes())
-        yield operations, StoreAdministration(store)
+        yield operations, StoreAdministration(store, tuple(target.name for target in settings.alerts.targets))
     finally:
         await store.close()
 

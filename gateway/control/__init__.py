@@ -7,6 +7,8 @@ registry    prompts and their immutable versions; push, metadata, gates
 rollouts    start, change, end a rollout; deploy at once
 client_keys keys of the gateway's own clients
 access      tokens of the admin API: who may do what
+alerts      from the audit log to people
+duties      what the services process does by itself
 views       what people are shown
 operations  everything a person can do, as one protocol, and its implementation on a store
 administration  what people do to the gateway itself, in the same way

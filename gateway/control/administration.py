@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from gateway.control.access import Access, Issued, TokenView
+from gateway.control.alerts.log import DeliveryLog
+from gateway.control.alerts.outbox import Delivery
 from gateway.control.plan import By
 from gateway.domain.access import Role
 from gateway.storage.base import Store
@@ -21,10 +26,33 @@ class Administration(Protocol):
 
     async def revoke_token(self, name: str, by: By) -> TokenView: ...
 
+    async def alerts(self, after: str, limit: int) -> DeliveryPage:
+        """What became of alerts, the newest first; `after` is the `next` of the page before, or ""."""
+
+    async def retry_alert(self, id: str, by: By) -> Delivery: ...
+
+    async def test_alert(self, target: str, by: By) -> Sent: ...
+
+
+class DeliveryPage(msgspec.Struct, frozen=True):
+    """The newest first; `next` is the `after` of the following page, null at the end."""
+
+    deliveries: tuple[Delivery, ...]
+    next: str | None = None
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """`delivery` is what the delivery log will know it by."""
+
+    delivery: str
+
 
 class StoreAdministration:
-    def __init__(self, store: Store) -> None:
+    """`targets`: names of those that the configuration sends alerts to."""
+
+    def __init__(self, store: Store, targets: tuple[str, ...] = ()) -> None:
         self._access = Access(store)
+        self._deliveries = DeliveryLog(store, targets)
 
     async def tokens(self) -> tuple[TokenView, ...]:
         return await self._access.tokens()
@@ -37,3 +65,27 @@ class StoreAdministration:
 
     async def revoke_token(self, name: str, by: By) -> TokenView:
         return await self._access.revoke(name, by)
+
+    async def alerts(
+        self, after: str, limit: int, seen: Callable[[str], bool] = lambda prompt: True
+    ) -> DeliveryPage:
+        """Those of prompts that `seen` lets through."""
+        found: list[Delivery] = []
+        while page := await self._deliveries.page(after, limit + 1):
+            for delivery in page:
+                if not seen(delivery.alert.prompt):
+                    continue
+                if len(found) == limit:
+                    return DeliveryPage(tuple(found), found[-1].id)
+                found.append(delivery)
+            after = page[-1].id
+        return DeliveryPage(tuple(found))
+
+    async def alert(self, id: str) -> Delivery:
+        return await self._deliveries.get(id)
+
+    async def retry_alert(self, id: str, by: By) -> Delivery:
+        return await self._deliveries.retry(id, by)
+
+    async def test_alert(self, target: str, by: By) -> Sent:
+        return Sent(f"{await self._deliveries.test(target, by)}-{target}")

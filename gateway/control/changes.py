@@ -113,15 +113,16 @@ class Entry(NamedTuple):
     puts: tuple[Put, ...] = ()
 
 
-async def record(store: Documents, by: By, plan: Callable[[float], Awaitable[Entry | None]]) -> None:
-    """Write what `plan` makes of the store's time, in one commit. Of two writers one plans again; a `plan`
-    whose own documents moved finds out when it reads them. None from it writes nothing."""
+async def record(store: Documents, by: By, plan: Callable[[float], Awaitable[Entry | None]]) -> int:
+    """Write what `plan` makes of the store's time, in one commit; returns the entry's number. Of two writers
+    one plans again; a `plan` whose own documents moved finds out when it reads them. None from it writes
+    nothing, and is 0."""
     check_by(by)
     for attempt in range(ATTEMPTS):
         head, tick = await asyncio.gather(audit.read_head(store), store.tick())
         entry = await plan(tick.now)
         if entry is None:
-            return
+            return 0
         told = audit.appended(
             head,
             at=tick.now,
@@ -133,7 +134,7 @@ async def record(store: Documents, by: By, plan: Callable[[float], Awaitable[Ent
         )
         try:
             await store.commit([*entry.puts, *told])
-            return
+            return 1 if head.entry is None else head.entry.sequence + 1
         except StoreRevised:
             await _back_off(attempt)
     raise Unavailable(f"{ATTEMPTS} others were faster; nothing was changed, try again", retry_after=1)

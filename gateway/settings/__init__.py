@@ -3,12 +3,14 @@
 `load_settings` is pure: the caller reads the file and passes the environment. `${env:NAME}` is allowed in
 string values and nowhere else. An error names the file, the field, the value and what is allowed.
 
+    alerts      who is told of what
     base        words for all sections
     providers   upstreams, breakers, prices
     model       every section, and the whole
     load        YAML to settings
 """
 
+from gateway.settings.alerts import Alerts, AlertTarget
 from gateway.settings.base import KIB, MIB, Section
 from gateway.settings.load import load_settings
 from gateway.settings.model import (
@@ -33,6 +35,8 @@ __all__ = [
     "KIB",
     "MIB",
     "Admin",
+    "AlertTarget",
+    "Alerts",
     "Bindings",
     "Breaker",
     "EvidenceSettings",

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from gateway.domain.policy import Policy, read_policies
 from gateway.errors import InvalidValue
+from gateway.settings.alerts import Alerts
 from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
 from gateway.settings.providers import Breaker, Price, Upstream
 
@@ -254,6 +255,7 @@ class Settings(Section):
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     evidence: EvidenceSettings = EvidenceSettings()
+    alerts: Alerts = Alerts()
     policies: dict[NamePattern, dict[str, Any]] = {}
     """Policies of your own by name: the fields that differ from the one that `extends` names (careful,
     standard, fast, or one above it)."""

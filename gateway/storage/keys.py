@@ -11,6 +11,8 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     client_key/{id}                            a key of the gateway's own clients, its secret hashed
     audit/{sequence}                           the hash chain; its order is a compare-and-set on `audit-head`
     token/{name}                               who may use the admin API
+    alert-cursor                               how far the audit log was read for alerts
+    delivery/{entry, downwards}/{target}       an alert to one target; the newest comes first
     pin/{rollout}/{session}                    a session's arm (a key with a time to live)
     alias/{response}                           the session that a response belongs to (in the same way)
     answer/{request}, under-way/{request}      of requests with an idempotency key (in the same way)
@@ -29,6 +31,9 @@ CLIENT_KEYS = "client_key/"
 AUDIT = "audit/"
 AUDIT_HEAD = "audit-head"
 TOKENS = "token/"
+ALERTS = "alerts"  # the queue of deliveries
+ALERT_CURSOR = "alert-cursor"
+DELIVERIES = "delivery/"
 PINS = "pin/"
 ALIASES = "alias/"
 CONTROLLER = "controller"  # the lease
@@ -79,6 +84,10 @@ def audit(sequence: int) -> str:
 
 def token(name: str) -> str:
     return f"{TOKENS}{name}"
+
+
+def delivery(entry: int, target: str) -> str:
+    return f"{DELIVERIES}{999_999_999_999 - entry:012d}/{target}"
 
 
 def pin(rollout: str, session: str) -> str:

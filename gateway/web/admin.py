@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from gateway.control.access import Access
+from gateway.control.administration import StoreAdministration
 from gateway.control.operations import StoreOperations
 from gateway.domain.policy import POLICIES, Policy
 from gateway.storage.base import Store
-from gateway.web import fleet, keys, openapi, prompts, rollouts
+from gateway.web import alerts, fleet, keys, openapi, prompts, rollouts
 from gateway.web.answers import Handler, answer, problems
 from gateway.web.door import Door
-from gateway.web.fleet import ACCESS
+from gateway.web.fleet import ADMINISTRATION
 from gateway.web.guard import LOOPBACK, guard
 from gateway.web.once import once
 from gateway.web.route import CALLER, OPERATIONS, STORE, Route
@@ -26,11 +27,13 @@ READINESS = web.AppKey[Readiness]("readiness")
 
 class Entrance(NamedTuple):
     """How the port is reached: from this machine only (`loopback`), or with tokens; `bootstrap` is one that
-    the configuration has. `refusals`: audit entries a minute for those who are refused."""
+    the configuration has. `refusals`: audit entries a minute for those who are refused. `targets`: names of
+    those that alerts are sent to."""
 
     loopback: bool = True
     bootstrap: str | None = None
     refusals: int = 60
+    targets: tuple[str, ...] = ()
 
 
 OWN_MACHINE = Entrance()
@@ -57,6 +60,7 @@ ROUTES: tuple[Route, ...] = (
     *rollouts.ROUTES,
     *fleet.ROUTES,
     *keys.ROUTES,
+    *alerts.ROUTES,
 )
 DOCUMENT = openapi.encoded(ROUTES)
 
@@ -74,7 +78,7 @@ def build_admin(
     access = Access(store, entrance.bootstrap, loopback=entrance.loopback)
     app[STORE] = store
     app[OPERATIONS] = StoreOperations(store, policies, rules)
-    app[ACCESS] = access
+    app[ADMINISTRATION] = StoreAdministration(store, entrance.targets)
     app[READINESS] = readiness
     app[LOOPBACK] = entrance.loopback
     door = Door(access, refusals=entrance.refusals)

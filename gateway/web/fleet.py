@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.control.access import Access, Issued, Tokens, TokenView
+from gateway.control.access import Issued, Tokens, TokenView
+from gateway.control.administration import StoreAdministration
 from gateway.control.audit import AuditPage, Verification
 from gateway.errors import Conflict, InvalidValue, NotFound, TransitionRefused
 from gateway.web import requests
@@ -12,7 +13,7 @@ from gateway.web.answers import answer
 from gateway.web.prompts import BEFORE
 from gateway.web.route import CALLER, LIMIT, OPERATIONS, Parameter, Route
 
-ACCESS = web.AppKey("access", Access)
+ADMINISTRATION = web.AppKey("administration", StoreAdministration)
 TOKEN = "/v1/tokens/{token}"
 
 
@@ -31,26 +32,26 @@ async def verify_audit(request: web.Request) -> web.Response:
 
 
 async def list_tokens(request: web.Request) -> web.Response:
-    return answer(Tokens(await request.app[ACCESS].tokens()))
+    return answer(Tokens(await request.app[ADMINISTRATION].tokens()))
 
 
 async def create_token(request: web.Request) -> web.Response:
     body = await requests.read_body(request, requests.TokenBody)
     by = requests.by(request, body.reason)
-    issued = await request.app[ACCESS].create(body.name, body.role, body.prompts, by)
+    issued = await request.app[ADMINISTRATION].create_token(body.name, body.role, body.prompts, by)
     return answer(issued, status=201)
 
 
 async def rotate_token(request: web.Request) -> web.Response:
     body = await requests.read_body(request, requests.RotateBody)
     by = requests.by(request, body.reason)
-    return answer(await request.app[ACCESS].rotate(request.match_info["token"], body.grace, by))
+    return answer(await request.app[ADMINISTRATION].rotate_token(request.match_info["token"], body.grace, by))
 
 
 async def revoke_token(request: web.Request) -> web.Response:
     body = await requests.read_body(request, requests.ReasonBody)
     by = requests.by(request, body.reason)
-    return answer(await request.app[ACCESS].revoke(request.match_info["token"], by))
+    return answer(await request.app[ADMINISTRATION].revoke_token(request.match_info["token"], by))
 
 
 ROUTES = (

@@ -74,6 +74,11 @@ class RotateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
+class TargetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    target: str
+    reason: str = ""
+
+
 async def read_body(request: web.Request, kind: type[T]) -> T:
     """Raises `InvalidJson` or `InvalidValue` (its message names the field)."""
     raw = await request.read()

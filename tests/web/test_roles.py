@@ -20,6 +20,7 @@ PLACES = {
     "{version}": "1",
     "{rollout}": "0123456789ab",
     "{token}": "none",
+    "{delivery}": "1-none",
     "{id}": "aB3dEf6hIj9k",
 }
 
