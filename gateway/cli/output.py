@@ -60,7 +60,10 @@ def deployments(views: Sequence[DeploymentView]) -> RenderableType:
 def deployment(view: DeploymentView) -> RenderableType:
     live = "nothing is live" if view.live is None else f"{view.prompt}/{view.live} is live"
     rollout = "no rollout runs" if view.rollout is None else _sentence(view.rollout)
-    return Text(f"{live}; {rollout} (revision {view.revision})")
+    until = ""
+    if view.expiry is not None:
+        until = f" until {when(view.expiry.at)}, then {view.prompt}/{view.expiry.back_to}"
+    return Text(f"{live}{until}; {rollout} (revision {view.revision})")
 
 
 def versions(view: PromptView) -> RenderableType:

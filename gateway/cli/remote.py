@@ -91,9 +91,18 @@ class RemoteOperations:
         return await self._api.send("POST", path, DeploymentView, body, by, expected)
 
     async def deploy(
-        self, prompt: str, version: int, by: By, *, emergency: bool = False, expected: int | None = None
+        self,
+        prompt: str,
+        version: int,
+        by: By,
+        *,
+        emergency: bool = False,
+        expires_in: float | None = None,
+        expected: int | None = None,
     ) -> DeploymentView:
-        body = {"version": version, "reason": by.reason, "emergency": emergency}
+        body: dict[str, Any] = {"version": version, "reason": by.reason, "emergency": emergency}
+        if expires_in is not None:
+            body["expires_in"] = expires_in
         return await self._api.send("POST", _path(prompt, "deploy"), DeploymentView, body, by, expected)
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]:

@@ -8,6 +8,7 @@ rollouts    start, change, end a rollout; deploy at once
 client_keys keys of the gateway's own clients
 access      tokens of the admin API: who may do what
 alerts      from the audit log to people
+expiry      emergency deploys that expire are taken back
 duties      what the services process does by itself
 views       what people are shown
 operations  everything a person can do, as one protocol, and its implementation on a store

@@ -142,7 +142,10 @@ async def record(store: Documents, by: By, plan: Callable[[float], Awaitable[Ent
 
 def summary(deployment: Deployment) -> dict[str, Any]:
     """What a deployment serves, short enough for the audit log."""
-    return {"live": deployment.live, "rollout": rollout_summary(deployment.rollout)}
+    told = {"live": deployment.live, "rollout": rollout_summary(deployment.rollout)}
+    if deployment.expiry is not None:
+        told["expiry"] = {"at": deployment.expiry.at, "back_to": deployment.expiry.back_to}
+    return told
 
 
 def rollout_summary(rollout: Rollout | None) -> dict[str, Any] | None:

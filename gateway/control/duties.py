@@ -1,6 +1,7 @@
 """What the services process does by itself: alerts go out, emergency deploys that expire are taken back.
 
-Two loops, so that a target that is slow to answer holds up nothing else. Any number of machines may run them.
+A loop for each, so that a target that is slow to answer holds up nothing else. Any number of machines may run
+them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import aiohttp
 
 from gateway.control.alerts.delivery import Deliverer
 from gateway.control.alerts.outbox import Outbox
+from gateway.control.expiry import Expiries
 from gateway.errors import GatewayError
 from gateway.settings.alerts import Alerts
 from gateway.storage.base import Store
@@ -24,11 +26,12 @@ TURN = 0.5  # s
 
 async def run_duties(store: Store, alerts: Alerts, stop: asyncio.Event) -> None:
     """Until `stop`. The store is open."""
-    outbox = Outbox(store, alerts.targets)
+    outbox, expiries = Outbox(store, alerts.targets), Expiries(store)
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
         deliverer = Deliverer(store, alerts, http)
         tasks.create_task(every_turn("the outbox", outbox.turn, stop))
         tasks.create_task(every_turn("deliveries", deliverer.turn, stop))
+        tasks.create_task(every_turn("expiries", expiries.turn, stop))
 
 
 async def every_turn(what: str, turn: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:

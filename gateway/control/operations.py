@@ -67,8 +67,16 @@ class Operations(Protocol):
     ) -> DeploymentView: ...
 
     async def deploy(
-        self, prompt: str, version: int, by: By, *, emergency: bool = False, expected: int | None = None
-    ) -> DeploymentView: ...
+        self,
+        prompt: str,
+        version: int,
+        by: By,
+        *,
+        emergency: bool = False,
+        expires_in: float | None = None,
+        expected: int | None = None,
+    ) -> DeploymentView:
+        """`expires_in`: seconds after which an emergency deploy is taken back."""
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]: ...
 
@@ -138,7 +146,7 @@ class StoreOperations:
             shown = await self._store.get(keys.verdict(prompt, deployment.rollout.id))
             summary = None if shown is None else codec.decode_document(shown, Summary)
             rollout = views.rollout_view(deployment.rollout, now, summary)
-        return DeploymentView(prompt, revision, live, digest, rollout)
+        return DeploymentView(prompt, revision, live, digest, rollout, deployment.expiry)
 
     async def version(self, prompt: str, number: int) -> VersionDetail:
         version = await self._registry.version(prompt, number)
@@ -170,9 +178,18 @@ class StoreOperations:
         return await self.deployment(prompt)
 
     async def deploy(
-        self, prompt: str, version: int, by: By, *, emergency: bool = False, expected: int | None = None
+        self,
+        prompt: str,
+        version: int,
+        by: By,
+        *,
+        emergency: bool = False,
+        expires_in: float | None = None,
+        expected: int | None = None,
     ) -> DeploymentView:
-        await self._rollouts.deploy(prompt, version, by, emergency=emergency, expected=expected)
+        await self._rollouts.deploy(
+            prompt, version, by, emergency=emergency, expires_in=expires_in, expected=expected
+        )
         return await self.deployment(prompt)
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]:

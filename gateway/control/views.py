@@ -11,6 +11,7 @@ from gateway.domain.rollout import (
     FINAL,
     Deployment,
     Event,
+    Expiry,
     Hold,
     Phase,
     Rollout,
@@ -56,13 +57,15 @@ class RolloutView(msgspec.Struct, frozen=True):
 
 
 class DeploymentView(msgspec.Struct, frozen=True):
-    """What a prompt serves; `revision` is what `If-Match` compares."""
+    """What a prompt serves; `revision` is what `If-Match` compares. `expiry`: when an emergency deploy is
+    taken back, and to which version."""
 
     prompt: str
     revision: int
     live: int | None
     digest: str | None
     rollout: RolloutView | None
+    expiry: Expiry | None
 
 
 class VersionView(msgspec.Struct, frozen=True):

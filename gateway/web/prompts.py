@@ -92,6 +92,7 @@ async def deploy(request: web.Request) -> web.Response:
         body.version,
         requests.by(request, body.reason),
         emergency=body.emergency,
+        expires_in=body.expires_in,
         expected=requests.expected(request),
     )
     return answer(view, revision=view.revision)

@@ -53,9 +53,12 @@ class WeightBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeployBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`expires_in`: seconds after which an emergency deploy is taken back."""
+
     version: int
     reason: str = ""
     emergency: bool = False
+    expires_in: float | None = None
 
 
 class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
