@@ -22,6 +22,7 @@ import uvloop
 from aiohttp import web
 
 from gateway.control.access import Access
+from gateway.control.administration import own_of
 from gateway.control.controller import Controller
 from gateway.control.duties import run_duties
 from gateway.control.registry import Registry
@@ -134,8 +135,8 @@ async def run_services(process: Process) -> None:
             loopback=entrance.is_loopback,
             bootstrap=entrance.bootstrap_token,
             refusals=entrance.refusals_per_minute,
-            targets=tuple(target.name for target in process.settings.alerts.targets),
         ),
+        own_of(process.settings, process.settings.signing_keys),
     )
     async with _site(admin, process.sock):
         await asyncio.wait((seeding, stopped), return_when=asyncio.FIRST_COMPLETED)

@@ -10,6 +10,9 @@ keys      create · list · revoke
 alerts    list · retry · test
 token     create · list · rotate · revoke
 local     serve · config check · config reference · override: what concerns this machine
+explain   explain: why a request or a session got its version
+doctor    doctor: what a gateway needs on this machine
+completion  completion: for shells
 planning  plan: what a policy takes at some traffic
 reference docs/configuration.md, written from the settings
 
@@ -18,7 +21,19 @@ Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store
 
 import typer
 
-from gateway.cli import alerts, audit, keys, local, planning, prompts, rollout, token
+from gateway.cli import (
+    alerts,
+    audit,
+    completion,
+    doctor,
+    explain,
+    keys,
+    local,
+    planning,
+    prompts,
+    rollout,
+    token,
+)
 
 app = typer.Typer(
     name="prompt-canary",
@@ -32,6 +47,9 @@ app = typer.Typer(
 prompts.register(app)
 local.register(app)
 planning.register(app)
+explain.register(app)
+doctor.register(app)
+completion.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
@@ -40,4 +58,4 @@ app.add_typer(alerts.app, name="alerts")
 
 
 def main() -> None:
-    app()
+    app(prog_name=completion.NAME)

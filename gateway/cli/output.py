@@ -16,6 +16,7 @@ from gateway.control.administration import DeliveryPage, Sent
 from gateway.control.alerts.outbox import Delivery
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.client_keys import KeyView, NewKey
+from gateway.control.explain import Explanation
 from gateway.control.registry import Pushed
 from gateway.control.replay import Replay
 from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionView
@@ -264,6 +265,12 @@ def delivery(value: Delivery) -> RenderableType:
 
 def sent(value: Sent) -> RenderableType:
     return Text(f"a test is on its way: see delivery {value.delivery} in `prompt-canary alerts list`")
+
+
+def explanation(value: Explanation) -> RenderableType:
+    prompt = f"{value.prompt}/{value.version}" if value.prompt else f"version {value.version}"
+    lines = [f"{prompt} ({value.arm}) at {when(value.at)}", *(f"- {line}" for line in value.why)]
+    return Text("\n".join(lines))
 
 
 def overrides(values: dict[str, int]) -> RenderableType:

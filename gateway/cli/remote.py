@@ -13,6 +13,7 @@ from gateway.control.administration import DeliveryPage, Sent
 from gateway.control.alerts.outbox import Delivery
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.client_keys import KeyPage, KeyView, NewKey
+from gateway.control.explain import Explanation, KeyKind
 from gateway.control.plan import By
 from gateway.control.registry import Pushed
 from gateway.control.replay import Replay
@@ -170,6 +171,13 @@ class RemoteAdministration:
     async def test_alert(self, target: str, by: By) -> Sent:
         body = {"target": target, "reason": by.reason}
         return await self._api.send("POST", "/v1/alerts/test", Sent, body, by)
+
+    async def explain_request(self, id: str) -> Explanation:
+        return await self._api.get(f"/v1/requests/{quote(id, safe='')}", Explanation)
+
+    async def explain_session(self, prompt: str, key: str, kind: KeyKind, client: str) -> Explanation:
+        body = {"session": key, "kind": kind, "client": client}
+        return await self._api.send("POST", _path(prompt, "explain"), Explanation, body, By("viewer"))
 
 
 def _token(name: str, action: str) -> str:

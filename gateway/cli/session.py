@@ -21,11 +21,12 @@ from rich.console import RenderableType
 from gateway.cli import output
 from gateway.cli.api import AdminApi
 from gateway.cli.remote import RemoteAdministration, RemoteOperations
-from gateway.control.administration import Administration, StoreAdministration
+from gateway.control.administration import Administration, StoreAdministration, own_of
 from gateway.control.operations import Operations, StoreOperations
 from gateway.control.plan import By
 from gateway.errors import ConfigError, GatewayError, Unavailable
-from gateway.settings import policies_of
+from gateway.settings import Settings, policies_of
+from gateway.storage import local
 from gateway.storage.create import store_of
 from gateway.supervisor import read_settings
 
@@ -127,9 +128,17 @@ async def opened(
     await store.open()
     try:
         operations = StoreOperations(store, policies_of(settings), settings.evidence.changes())
-        yield operations, StoreAdministration(store, tuple(target.name for target in settings.alerts.targets))
+        yield operations, StoreAdministration(store, own_of(settings, signing_keys_of(settings)))
     finally:
         await store.close()
+
+
+def signing_keys_of(settings: Settings) -> tuple[str, ...]:
+    """The configuration's, or this machine's own if it has one: a command makes none."""
+    directory = Path(settings.data_directory)
+    if settings.signing_keys or not (directory / local.SIGNING_KEY).exists():
+        return settings.signing_keys
+    return (local.signing_key(directory),)
 
 
 async def _run(function: Command, shared: dict[str, Any], options: dict[str, Any]) -> Any:

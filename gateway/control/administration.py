@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from gateway.control.access import Access, Issued, TokenView
 from gateway.control.alerts.log import DeliveryLog
 from gateway.control.alerts.outbox import Delivery
+from gateway.control.explain import Explainer, Explanation, KeyKind
 from gateway.control.plan import By
 from gateway.domain.access import Role
+from gateway.domain.pins import PinRules
+from gateway.settings import Settings
 from gateway.storage.base import Store
 
 
@@ -33,6 +36,10 @@ class Administration(Protocol):
 
     async def test_alert(self, target: str, by: By) -> Sent: ...
 
+    async def explain_request(self, id: str) -> Explanation: ...
+
+    async def explain_session(self, prompt: str, key: str, kind: KeyKind, client: str) -> Explanation: ...
+
 
 class DeliveryPage(msgspec.Struct, frozen=True):
     """The newest first; `next` is the `after` of the following page, null at the end."""
@@ -47,12 +54,32 @@ class Sent(msgspec.Struct, frozen=True):
     delivery: str
 
 
-class StoreAdministration:
-    """`targets`: names of those that the configuration sends alerts to."""
+class Own(NamedTuple):
+    """What the configuration says and the store does not: names of those that alerts are sent to, the keys
+    that sign request ids and sessions, how long pins live."""
 
-    def __init__(self, store: Store, targets: tuple[str, ...] = ()) -> None:
+    targets: tuple[str, ...] = ()
+    signing_keys: tuple[str, ...] = ()
+    rules: PinRules = PinRules()
+
+
+NOTHING_OWN = Own()
+
+
+def own_of(settings: Settings, signing_keys: tuple[str, ...]) -> Own:
+    sessions = settings.sessions
+    return Own(
+        tuple(target.name for target in settings.alerts.targets),
+        signing_keys,
+        PinRules(sessions.pin_ttl, sessions.pin_max_age, sessions.protect_running),
+    )
+
+
+class StoreAdministration:
+    def __init__(self, store: Store, own: Own = NOTHING_OWN) -> None:
         self._access = Access(store)
-        self._deliveries = DeliveryLog(store, targets)
+        self._deliveries = DeliveryLog(store, own.targets)
+        self._explainer = Explainer(store, own.signing_keys, own.rules)
 
     async def tokens(self) -> tuple[TokenView, ...]:
         return await self._access.tokens()
@@ -89,3 +116,9 @@ class StoreAdministration:
 
     async def test_alert(self, target: str, by: By) -> Sent:
         return Sent(f"{await self._deliveries.test(target, by)}-{target}")
+
+    async def explain_request(self, id: str) -> Explanation:
+        return await self._explainer.request(id)
+
+    async def explain_session(self, prompt: str, key: str, kind: KeyKind, client: str) -> Explanation:
+        return await self._explainer.session(prompt, key, kind, client)

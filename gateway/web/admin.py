@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from gateway.control.access import Access
-from gateway.control.administration import StoreAdministration
+from gateway.control.administration import NOTHING_OWN, Own, StoreAdministration
 from gateway.control.operations import StoreOperations
 from gateway.domain.policy import POLICIES, Policy
 from gateway.storage.base import Store
-from gateway.web import alerts, fleet, keys, openapi, prompts, rollouts
+from gateway.web import alerts, explain, fleet, keys, openapi, prompts, rollouts
 from gateway.web.answers import Handler, answer, problems
 from gateway.web.door import Door
 from gateway.web.fleet import ADMINISTRATION
@@ -27,13 +27,11 @@ READINESS = web.AppKey[Readiness]("readiness")
 
 class Entrance(NamedTuple):
     """How the port is reached: from this machine only (`loopback`), or with tokens; `bootstrap` is one that
-    the configuration has. `refusals`: audit entries a minute for those who are refused. `targets`: names of
-    those that alerts are sent to."""
+    the configuration has. `refusals`: audit entries a minute for those who are refused."""
 
     loopback: bool = True
     bootstrap: str | None = None
     refusals: int = 60
-    targets: tuple[str, ...] = ()
 
 
 OWN_MACHINE = Entrance()
@@ -61,6 +59,7 @@ ROUTES: tuple[Route, ...] = (
     *fleet.ROUTES,
     *keys.ROUTES,
     *alerts.ROUTES,
+    *explain.ROUTES,
 )
 DOCUMENT = openapi.encoded(ROUTES)
 
@@ -71,14 +70,15 @@ def build_admin(
     policies: Mapping[str, Policy] = POLICIES,
     rules: Mapping[str, float] | None = None,
     entrance: Entrance = OWN_MACHINE,
+    own: Own = NOTHING_OWN,
 ) -> web.Application:
     """The admin API on `store`; rollouts start under one of `policies`; `readiness` answers /readyz, whose
-    status is 200 if its "ready" is true."""
+    status is 200 if its "ready" is true; `own` is what the configuration says and the store does not."""
     app = web.Application(middlewares=[problems, guard], client_max_size=MAX_BODY)
     access = Access(store, entrance.bootstrap, loopback=entrance.loopback)
     app[STORE] = store
     app[OPERATIONS] = StoreOperations(store, policies, rules)
-    app[ADMINISTRATION] = StoreAdministration(store, entrance.targets)
+    app[ADMINISTRATION] = StoreAdministration(store, own)
     app[READINESS] = readiness
     app[LOOPBACK] = entrance.loopback
     door = Door(access, refusals=entrance.refusals)

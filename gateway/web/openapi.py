@@ -31,6 +31,7 @@ NAMED = {"type": "string", "pattern": f"^{NAME.pattern.removesuffix(chr(92) + 'Z
 PATH: dict[str, dict[str, Any]] = {
     "id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{12}$"},
     "version": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    "request": {"type": "string", "pattern": r"^pc1\.[A-Za-z0-9_-]{52}$"},
     "delivery": {"type": "string", "pattern": r"^\d{1,12}-[a-z0-9][a-z0-9._-]{0,63}$"},
 }
 REVISION = {"type": "string", "pattern": r'^(\*|"\d{1,18}")$'}

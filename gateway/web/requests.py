@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.control.access import ANYBODY
+from gateway.control.explain import KeyKind
 from gateway.control.plan import By
 from gateway.domain.access import Role
 from gateway.errors import InvalidJson, InvalidValue
@@ -75,6 +76,14 @@ class RotateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     grace: float = 0.0
     reason: str = ""
+
+
+class SessionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`session`: the key as the client sends it, in what `kind` names; `client`: id of the client's key."""
+
+    session: str
+    kind: KeyKind = "header"
+    client: str = ""
 
 
 class TargetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

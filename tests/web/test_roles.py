@@ -21,6 +21,7 @@ PLACES = {
     "{rollout}": "0123456789ab",
     "{token}": "none",
     "{delivery}": "1-none",
+    "{request}": "pc1." + "A" * 52,
     "{id}": "aB3dEf6hIj9k",
 }
 
