@@ -13,9 +13,9 @@ $(VENV)/.packages: requirements.txt
 	@touch $@
 
 # Compiles the data path where there is a C compiler (docs/adr/0004-compiled-data-path.md).
-COMPILED := $(wildcard gateway/domain/*.py gateway/wire/*.py gateway/proxy/*.py)
+COMPILED := $(wildcard gateway/domain/*.py gateway/wire/*.py gateway/proxy/*.py gateway/telemetry/*.py)
 $(VENV)/.run: $(VENV)/.packages pyproject.toml setup.py $(COMPILED)
-	@rm -rf build # what mypyc keeps there may be of other sources than what mypy keeps: the library would crash
+	@rm -rf build; find gateway -name '*.so' -delete # what is left of other sources would make the library crash
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch -c gateway__mypyc*.so; touch $@
 

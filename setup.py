@@ -8,7 +8,10 @@ from setuptools import setup
 
 COMPILED = """
 domain/assignment
+domain/outcome
 domain/request_id
+proxy/aliases
+proxy/answered
 proxy/base
 proxy/breaker
 proxy/budget
@@ -17,6 +20,7 @@ proxy/connection
 proxy/edge
 proxy/exchange
 proxy/framing
+proxy/header_lines
 proxy/heads
 proxy/hotkeys
 proxy/link
@@ -24,17 +28,21 @@ proxy/managed
 proxy/models
 proxy/named
 proxy/pins
+proxy/recorder
 proxy/router
+proxy/snapshots
 proxy/upstream
 proxy/upstream_call
 proxy/upstream_connection
 proxy/upstream_response
 proxy/worker
+telemetry/histograms
 wire/chat
 wire/forwarding
 wire/headers
 wire/options
 wire/reading
+wire/routes
 wire/selection
 wire/session_key
 wire/splice

@@ -25,15 +25,21 @@ from gateway.control.access import Access
 from gateway.control.administration import own_of
 from gateway.control.controller import Controller
 from gateway.control.duties import run_duties
+from gateway.control.gauges import decided, running
 from gateway.control.registry import Registry
+from gateway.control.retention import Keep
 from gateway.control.seed import seed
-from gateway.errors import ConfigError, GatewayError, PromptError
+from gateway.errors import ConfigError, GatewayError, PromptError, Unavailable
+from gateway.proxy.gauges import counted, standing
 from gateway.proxy.worker import Worker, build_worker
 from gateway.settings import Admin, Settings, policies_of
 from gateway.simulator.server import read_scenario, start_simulator
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
+from gateway.telemetry.metrics import Sample
+from gateway.telemetry.reports import Reports
 from gateway.web.admin import Entrance, build_admin, build_health
+from gateway.web.metrics import Metrics, metrics_route
 
 logger = logging.getLogger("gateway.app")  # it runs as __main__
 
@@ -41,6 +47,9 @@ REFUSED_EXIT = 2
 OPEN_AGAIN = 1.0  # s between looks at a store that is not there
 CHANGE_LIMIT = 0.5  # s in which a change reaches every worker
 GC_AFTER, GC_AFTER_YOUNG, GC_AFTER_OLD = 20_000, 20, 50  # requests leave no cycles: look rarely
+TELL_EVERY = 1.0  # s between what a process tells of its counts
+METRICS_PATIENCE = 2.0  # s
+LONGEST_LINE = 64 * 1024 * 1024  # bytes that the supervisor tells at once
 ADMIN_GRACE = 3.0  # s that admin requests in flight have at the end
 
 
@@ -57,7 +66,8 @@ class Process:
         self.status: dict[str, Any] = {}  # as the supervisor told it last
         self.informed = asyncio.Event()
         self.store_is_down = False  # it was, when this process first needed it
-        self._reports = reports
+        self.reports = Reports(reports)
+        self._metrics: asyncio.Future[list[Sample]] | None = None  # asked for
         self._lifeline: asyncio.Task[None] | None = None
 
     @property
@@ -77,25 +87,39 @@ class Process:
         self.stop.set()
 
     def ready(self) -> None:
-        self._report({"ready": True})
+        self.reports.tell({"ready": True})
 
     def tell_upstreams(self, states: dict[str, str]) -> None:
-        self._report({"upstreams": states})
+        self.reports.tell({"upstreams": states})
 
     def refuse(self, why: str) -> None:
-        self._report({"refused": why})
+        self.reports.tell({"refused": why})
 
-    def _report(self, message: dict[str, object]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the supervisor is gone, as the lifeline will tell
-            os.write(self._reports, orjson.dumps(message) + b"\n")
+    async def metrics(self) -> list[Sample]:
+        """Of all processes, from the supervisor. Raises `Unavailable` if it does not answer."""
+        if self._metrics is None:
+            self._metrics = asyncio.get_running_loop().create_future()
+            self.reports.tell({"asks": "metrics"})
+        try:
+            async with asyncio.timeout(METRICS_PATIENCE):
+                return await asyncio.shield(self._metrics)
+        except TimeoutError as error:
+            self._metrics = None
+            raise Unavailable("the supervisor does not answer") from error
 
     async def _listen(self) -> None:
         """Status lines of the supervisor; the stream's end is its death."""
-        reader = asyncio.StreamReader()
+        reader = asyncio.StreamReader(limit=LONGEST_LINE)
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         async for line in reader:
-            self.status = orjson.loads(line)
+            told = orjson.loads(line)
+            if "metrics" in told:
+                if self._metrics is not None and not self._metrics.done():
+                    self._metrics.set_result(told["metrics"])
+                self._metrics = None
+                continue
+            self.status = told
             self.informed.set()
         logger.error("the supervisor is gone")
         self.stop.set()
@@ -114,9 +138,25 @@ async def run_worker(process: Process) -> None:
     worker.upstream.on_change = process.tell_upstreams
     process.tell_upstreams(worker.upstream.states)
     process.ready()
+    telling = asyncio.create_task(
+        _tell(process, lambda: {"counts": counted(worker), "gauges": standing(worker)})
+    )
     await worker.serve(process.stop)
     await worker.drain(process.settings.timeouts.drain, process.hurry)
     await worker.close()
+    telling.cancel()
+    process.reports.tell({"counts": counted(worker), "gauges": []})
+
+
+async def _tell(process: Process, news: Callable[[], dict[str, list[Sample]]]) -> None:
+    """What a process counts, once a second; later if the supervisor has not read what was told before."""
+    while True:
+        await asyncio.sleep(TELL_EVERY)
+        try:
+            if not process.reports.busy:
+                process.reports.tell(news())
+        except Exception:  # counts are not worth a process
+            logger.exception("counts could not be told")
 
 
 async def run_services(process: Process) -> None:
@@ -138,6 +178,7 @@ async def run_services(process: Process) -> None:
         ),
         own_of(process.settings, process.settings.signing_keys),
     )
+    admin.add_routes([metrics_route(_metrics(process, store))])
     async with _site(admin, process.sock):
         await asyncio.wait((seeding, stopped), return_when=asyncio.FIRST_COMPLETED)
         if seeding.done():
@@ -149,15 +190,21 @@ async def run_services(process: Process) -> None:
 
 
 async def run_controller(process: Process) -> None:
-    """Folds, decides, acts; ready at once, because requests are served without it."""
+    """Folds, decides, acts; ready though the store is down, because requests are served without it, but not
+    before it is known whether the store can be used at all."""
     store = store_of(process.settings)
-    process.ready()
-    opening = asyncio.create_task(_open_when_up(process, store))
+    opening = asyncio.create_task(_open_when_up(process, store, process.ready))
     stopped = asyncio.create_task(process.stop.wait())
     await asyncio.wait((opening, stopped), return_when=asyncio.FIRST_COMPLETED)
     if opening.done():
         opening.result()
-        await build_controller(process.settings, store).run(process.stop)
+        process.ready()
+        controller = build_controller(process.settings, store)
+        telling = asyncio.create_task(
+            _tell(process, lambda: {"counts": decided(controller), "gauges": running(controller)})
+        )
+        await controller.run(process.stop)
+        telling.cancel()
     opening.cancel()
     stopped.cancel()
     await store.close()
@@ -165,7 +212,9 @@ async def run_controller(process: Process) -> None:
 
 def build_controller(settings: Settings, store: Store) -> Controller:
     owner = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
-    return Controller(store, owner=owner, cap=settings.evidence.measured_per_second)
+    evidence = settings.evidence
+    keep = Keep(evidence.keep_seconds, evidence.keep_bytes)
+    return Controller(store, owner=owner, cap=evidence.measured_per_second, keep=keep)
 
 
 async def run_health(process: Process) -> None:
@@ -174,7 +223,9 @@ async def run_health(process: Process) -> None:
     await process.informed.wait()
     opening = asyncio.create_task(_open_when_up(process, store))
     readiness = _readiness(process, store)
-    async with _site(build_health(readiness), process.sock):
+    health = build_health(readiness)
+    health.add_routes([metrics_route(_metrics(process, store))])
+    async with _site(health, process.sock):
         process.ready()
         await process.stop.wait()
         opening.cancel()
@@ -192,8 +243,9 @@ async def _site(app: web.Application, sock: socket.socket) -> AsyncIterator[None
         await runner.cleanup()
 
 
-async def _open_when_up(process: Process, store: Store) -> None:
-    """Raises `ConfigError` if the store is there but cannot be used."""
+async def _open_when_up(process: Process, store: Store, waits: Callable[[], None] | None = None) -> None:
+    """`waits` is called if the store is down at first. Raises `ConfigError` if the store is there but cannot
+    be used."""
     said = False
     while True:
         try:
@@ -204,6 +256,8 @@ async def _open_when_up(process: Process, store: Store) -> None:
         except GatewayError as error:
             if not said:
                 logger.error("waiting for the store: %s", error.message)
+                if waits is not None:
+                    waits()
             said = process.store_is_down = True
         await asyncio.sleep(OPEN_AGAIN)
     if said:
@@ -278,6 +332,20 @@ def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[st
     return readiness
 
 
+def _metrics(process: Process, store: Store) -> Metrics:
+    """What /metrics answers: what the supervisor knows, and whether the store answers here."""
+
+    async def metrics() -> list[Sample]:
+        found = await process.metrics()
+        try:
+            tick = await store.tick()
+        except GatewayError:
+            return [*found, ("store_up", (), (0,))]
+        return [*found, ("store_up", (), (1,)), ("store_revision", (), (tick.revision,))]
+
+    return metrics
+
+
 async def run_simulator(process: Process) -> None:
     settings = process.settings.simulator
     assert settings is not None
@@ -319,7 +387,11 @@ def main(arguments: list[str]) -> None:
     sock = socket.socket(fileno=listener) if listener >= 0 else None
 
     async def run() -> None:
-        await _run(Process(settings, slot, sock, reports), role)
+        process = Process(settings, slot, sock, reports)
+        try:
+            await _run(process, role)
+        finally:
+            process.reports.close()
 
     uvloop.run(run())
 

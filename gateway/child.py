@@ -3,7 +3,9 @@
 A child reads its settings from the first line of its standard input, status lines after it, and takes the
 end of that stream for the death of the supervisor. It reports on a pipe, one JSON line each:
 `{"ready": true}` once it serves, or `{"refused": why}` if its configuration cannot work; a worker also
-`{"upstreams": {name: state}}` when an upstream's breaker changes.
+`{"upstreams": {name: state}}` when an upstream's breaker changes. Workers and controller tell what they
+count, `{"counts": [sample…], "gauges": [sample…]}` (`telemetry.metrics`); who answers /metrics asks for the
+sum of it all, `{"asks": "metrics"}`, and is told it as a status line.
 
 It leads a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which drains.
 """
@@ -23,6 +25,7 @@ from collections.abc import Callable
 import orjson
 
 from gateway.settings import Settings
+from gateway.telemetry.metrics import Sample
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,7 @@ RESTART_FIRST, RESTART_MOST = 0.2, 10.0  # s, doubling
 STABLE_AFTER = 30.0  # s of life after which the backoff starts anew
 KILL_GRACE = 5.0  # s beyond the drain limit
 HURRY_GRACE = 2.0  # s after being told twice
+LONGEST_REPORT = 16 * 1024 * 1024  # bytes
 
 
 class Child:
@@ -49,6 +53,9 @@ class Child:
         self.been_ready = False
         self.restarts = 0
         self.upstreams: dict[str, str] = {}  # a worker's: state of each breaker
+        self.gauges: list[Sample] = []  # as they were told last
+        self.counted: Callable[[list[Sample]], None] = nothing  # what was counted since the last time
+        self.asked: Callable[[Child], None] = nothing  # the child wants to know the metrics
         self.refusal: str | None = None  # why its configuration cannot work; it is not started again
         self._slot = slot
         self._sock = sock
@@ -73,13 +80,14 @@ class Child:
         while True:
             started = loop.time()
             how = await self._live()
-            self._process, self.ready, self.upstreams = None, False, {}
+            self._process, self.ready, self.upstreams, self.gauges = None, False, {}, []
             if self._stopping.is_set() or self.refusal is not None:
                 self._changed()
                 return
             if loop.time() - started > STABLE_AFTER:
                 backoff = RESTART_FIRST
             self.restarts += 1
+            self.counted([("process_restarts_total", [self.role], [1])])
             logger.error("%s %s; starting it again in %.1f s", self.name, how, backoff)
             self._changed()
             with contextlib.suppress(TimeoutError):
@@ -154,12 +162,21 @@ class Child:
         await ended
 
     async def _read_reports(self, read_end: int) -> None:
-        reader = asyncio.StreamReader()
+        reader = asyncio.StreamReader(limit=LONGEST_REPORT)
         loop = asyncio.get_running_loop()
         pipe = os.fdopen(read_end, "rb", buffering=0)
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
         async for line in reader:
+            if not line.endswith(b"\n"):  # its writer was killed
+                break
             report = orjson.loads(line)
+            if "counts" in report:
+                self.gauges = report["gauges"]
+                self.counted(report["counts"])
+                continue
+            if "asks" in report:
+                self.asked(self)
+                continue
             if "upstreams" in report:
                 self.upstreams = report["upstreams"]
             elif report.get("ready"):
@@ -170,6 +187,10 @@ class Child:
                 logger.error("%s: %s", self.name, report["refused"])
             self._changed()
         transport.close()
+
+
+def nothing(*_: object) -> None:
+    """Nobody wants to know."""
 
 
 def _kill(process: Process) -> None:

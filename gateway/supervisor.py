@@ -26,6 +26,8 @@ from gateway.child import Child
 from gateway.errors import ConfigError
 from gateway.settings import Settings, load_settings
 from gateway.storage import local
+from gateway.telemetry.metrics import Sample
+from gateway.telemetry.tally import Tally, together
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class Supervisor:
         self._children: list[Child] = []  # who serves
         self._coming: list[Child] = []  # their successors, not all ready yet
         self._running: dict[Child, asyncio.Task[None]] = {}  # these and predecessors that still drain
+        self._tally = Tally(settings.limits.counted_versions)
         self._news = asyncio.Event()
         self._stopping = False
         self._reload = False
@@ -79,6 +82,7 @@ class Supervisor:
             sockets: list[socket.socket] | list[None] = [None] if role in SILENT else self._sockets[role]
             for slot, sock in enumerate(sockets):
                 child = Child(role, slot, sock, settings, self._changed)
+                child.counted, child.asked = self._tally.add, self._tell_metrics
                 self._running[child] = tasks.create_task(child.run())
                 self._running[child].add_done_callback(partial(self._ended, child))
                 children.append(child)
@@ -136,6 +140,16 @@ class Supervisor:
                 print(line, flush=True)
         self._news.set()
 
+    # --- what /metrics knows
+
+    def _tell_metrics(self, child: Child) -> None:
+        """Counts since this supervisor began, and how its processes stand, those that drain too."""
+        processes: list[Sample] = [
+            ("processes", (each.role, str(each.ready).lower()), (1,)) for each in self._running
+        ]
+        gauges = [sample for each in self._running for sample in each.gauges]
+        child.tell({"metrics": [*self._tally, *together(gauges + processes)]})
+
     # --- a new configuration
 
     async def _succeed(self, tasks: asyncio.TaskGroup) -> None:
@@ -162,6 +176,7 @@ class Supervisor:
             return
         old = [child for child in self._children if child.role not in STAYS]
         self._settings = settings
+        self._tally.size = settings.limits.counted_versions
         self._children = coming + [child for child in self._children if child.role in STAYS]
         self._changed()
         logger.info("the configuration was re-read; the processes before it drain")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gateway.cli.reference import reference
 from gateway.settings import load_settings
+from gateway.telemetry.metrics import table
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -13,6 +14,11 @@ def test_every_setting_is_documented() -> None:
     assert page == reference(), "run: prompt-canary config reference > docs/configuration.md"
     undocumented = [line for line in page.splitlines() if line.startswith("| `") and line.endswith("|  |")]
     assert not undocumented
+
+
+def test_every_metric_is_documented() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    assert page[page.index("| metric |") :] == table()
 
 
 def test_the_examples_are_valid() -> None:

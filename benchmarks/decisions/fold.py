@@ -6,13 +6,13 @@ from __future__ import annotations
 import time
 from random import Random
 
-from benchmarks.decisions.scenario import AA
-from benchmarks.decisions.sessions import known_thresholds
 from gateway.analysis.evidence import Evidence
 from gateway.analysis.rules import Rules
 from gateway.domain.observation import Assigned, Batch, Drawn, Observed, Scored, decode_batch, encode_batch
 from gateway.domain.observation import Evidence as Record
 from gateway.domain.policy import POLICIES
+from gateway.simulation.scenario import AA
+from gateway.simulation.sessions import known_thresholds
 
 RATE = 300.0  # sessions/s
 BATCH = 50  # sessions

@@ -8,31 +8,34 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import sqrt
 from statistics import NormalDist
 
 from benchmarks.decisions.boundaries import yeast
-from benchmarks.decisions.sessions import Counts
 from gateway.domain.observation import Evidence as Record
 from gateway.domain.observation import Observed, Scored
+from gateway.simulation.sessions import Counts
 from gateway.stats.intervals import Effect
 
 Z = NormalDist().inv_cdf
 
 
 class Rule:
-    """Sees every second's records. `at`: s of its rollback; `canary_sessions`: served until then."""
+    """Sees every second's records. `at`: s of its rollback; `canary_sessions` served and `judge_calls` made
+    until then."""
 
     name = ""
 
     def __init__(self) -> None:
         self.at: float | None = None
         self.canary_sessions = 0
+        self.judge_calls = 0
 
     def see(self, second: float, records: Sequence[Record], counts: Counts) -> None:
         if self.at is None and self.trips(second, records):
-            self.at, self.canary_sessions = second, counts.canary_sessions
+            self.at = second
+            self.canary_sessions, self.judge_calls = counts.canary_sessions, counts.judge_calls
 
     def trips(self, second: float, records: Sequence[Record]) -> bool:
         raise NotImplementedError
@@ -231,7 +234,7 @@ class Argo(Windowed):
     success, slower = 0.95, 1e9
 
 
-RULES: tuple[Callable[[], Rule], ...] = (
+RULES: tuple[type[Rule], ...] = (
     Fixed,
     FixedAgain,
     Kayenta,

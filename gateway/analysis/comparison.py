@@ -21,7 +21,8 @@ SCORE_VARIANCE, SCORE_BADNESS = 0.0625, 0.2  # of judge scores, where nothing is
 
 class Comparison(msgspec.Struct):
     """`limit`: frozen threshold or cap, 0 where none is needed. `tolerance` δ and the harm test's margin in
-    badness. `passed_at`: when its gate first had enough evidence, on the fold's clock."""
+    badness. `passed_at`: when its gate first had enough evidence, on the fold's clock. `settled`: of a metric
+    of events, harm by its final sessions; see `distrust` (None in checkpoints of before it was there)."""
 
     name: str
     limit: float
@@ -31,6 +32,8 @@ class Comparison(msgspec.Struct):
     effect: Effect
     gate: NonInferiority | None = None
     passed_at: float | None = None
+    settled: Harm | None = None
+    distrusted: bool = False
 
     @classmethod
     def of(
@@ -59,6 +62,7 @@ class Comparison(msgspec.Struct):
             RunningMean(before),
             Effect.of(variance, max(allowed, SMALLEST_TOLERANCE)),
             NonInferiority.of(allowed) if metric.gate and metric.name in policy.gates else None,
+            settled=Harm.of(margin) if metric.kind == "event" else None,
         )
 
     def fold(self, canary: bool, badness: float, share: float) -> None:
@@ -72,15 +76,32 @@ class Comparison(msgspec.Struct):
 
     def event(self, canary: bool, share: float) -> None:
         """An event enters the harm test, m = 0; sessions without one never do, for they bring nothing."""
-        self.harm.update(canary, 1.0, share, 0.0)
+        if not self.distrusted:
+            self.harm.update(canary, 1.0, share, 0.0)
 
     def settle(self, canary: bool, badness: float, share: float) -> None:
         """A session that is final enters the gate and the display of a metric of events."""
         predicted = self.mean.get()
+        test = self.harm if self.distrusted else self.settled
+        if test is not None:
+            test.update(canary, badness, share, predicted)
         if self.gate is not None:
             self.gate.update(canary, badness, share, predicted)
         self.effect.update(canary, badness, share, predicted)
         self.mean.update(badness)
+
+    def start(self) -> None:
+        """Open the next planned start of the harm test."""
+        if self.harm.wealth.later:
+            self.harm.start()
+
+    def distrust(self) -> None:
+        """The arms do not get their shares: P(canary) is some p, not π. With m = 0 each event then brings
+        E[D] = (p − π) μ, which grows into harm where there is none. From here on harm is what final sessions
+        have shown since the start, with an event or without, against a prediction: E[D] = (p − π)(μ − m), as
+        for every other metric. It is found later, by as long as a session stays open."""
+        if self.settled is not None:
+            self.harm, self.settled, self.distrusted = self.settled, None, True
 
     def may_reach(self, bar: float) -> bool:
         """False if harm's log E is surely below `bar`: a mean is at most its greatest term."""

@@ -20,6 +20,7 @@ from math import exp
 from gateway.analysis.evidence import Evidence
 from gateway.analysis.reach import needed_weight
 from gateway.analysis.report import describe
+from gateway.analysis.state import State
 from gateway.analysis.verdict import Action, HoldReason, Position, Verdict
 from gateway.domain.policy import Policy
 from gateway.domain.rollout import FINAL
@@ -67,10 +68,14 @@ def _harm(evidence: Evidence) -> Answer | None:
         "roll_back",
         f"harm:{family}",
         f"{family}: the evidence of harm reached E = {bar:.0f} (mostly {worst}); by chance that happens in "
-        f"at most {1.0 / bar:.2%} of harmless rollouts",
+        f"at most {1.0 / bar:.2%} of harmless rollouts{_doubt(state)}",
         None,
         None,
     )
+
+
+def _doubt(state: State) -> str:
+    return "" if state.mismatched_at is None else ", if the arms are alike although their shares are wrong"
 
 
 def _waits(position: Position, evidence: Evidence) -> Answer | None:

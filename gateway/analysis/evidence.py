@@ -16,6 +16,15 @@ are entered, and a late one as well. But where one arm's events come minutes lat
 in flight grows with the traffic, and looks like harm. So of each second of pins only `early_events` sessions,
 chosen by their hash, are entered so early; of all others an event enters when they are final.
 
+A session without a request that reached the model is no unit of anything: no data is neither good nor bad.
+Whether the provider fails before the model sees a prompt does not depend on the arm, so this chooses none.
+Where it does (another model, another account), the completed stream shows it: it counts the sessions whose
+first request reached the model, and holds as srm. A client that leaves early does depend on the arm, by the
+time it was kept waiting; so its session stays a unit.
+
+Once the arms are found not to get their shares, harm by errors and flags is taken from final sessions alone
+(`Comparison.distrust`): an event alone would count a wrong share as harm.
+
 Time is the newest `written_at` of the log, so a prefix of the log has one state, whoever folds it and when.
 """
 
@@ -31,10 +40,11 @@ from gateway.analysis.metrics import BY_NAME, METRICS
 from gateway.analysis.rules import METHOD, Rules
 from gateway.analysis.state import State, Writer
 from gateway.analysis.thresholds import Source, Thresholds
-from gateway.analysis.units import ERROR, SAFETY, Unit, open_unit
+from gateway.analysis.units import ERROR, SAFETY, Unit, amount, chosen, open_unit, order
 from gateway.domain.observation import Batch, Drawn, Observed, Scored
 from gateway.domain.policy import Policy
 from gateway.errors import InvalidValue
+from gateway.stats.srm import HOLD_AT
 from gateway.stats.wealth import evidence_for, log_mean
 
 WRITERS = 1024  # of which the last sequence is remembered
@@ -188,6 +198,7 @@ class Evidence:
         ):
             return
         unit.requests += 1
+        unit.reached = unit.reached or outcome != "provider"
         events = (SAFETY if record.flags else 0) | (ERROR if outcome == "prompt" else 0)
         if new := events & ~unit.events:
             unit.events |= new
@@ -197,11 +208,12 @@ class Evidence:
     def _first(self, unit: Unit, record: Observed) -> None:
         unit.ended = True
         unit.answered = record.outcome == "ok"
-        if record.outcome != "provider":  # the model never saw the prompt: there is nothing to compare
-            unit.total = _amount(record.total)
-            unit.first_token = _amount(record.first_token)
-            unit.tokens = _amount(record.tokens)
-            unit.cost = _amount(record.cost)
+        if record.outcome != "provider":
+            unit.first_reached = True
+            unit.total = amount(record.total)
+            unit.first_token = amount(record.first_token)
+            unit.tokens = amount(record.tokens)
+            unit.cost = amount(record.cost)
         if unit.folded:
             self._complete(unit)
 
@@ -217,7 +229,7 @@ class Evidence:
         clock = state.clock
         if (upto := int(clock - rules.watermark)) > state.folded_to:
             for units in self._between(state.folded_to, upto):
-                for unit in units if len(units) <= rules.early_events else _chosen(units, rules.early_events):
+                for unit in units if len(units) <= rules.early_events else chosen(units, rules.early_events):
                     unit.early = True
                 for unit in units:
                     self._at_watermark(unit)
@@ -243,7 +255,7 @@ class Evidence:
             seconds = sorted([second for second in buckets if first <= second < upto])
         else:
             seconds = [second for second in range(first, upto) if second in buckets]
-        return [sorted(buckets[second], key=_order) for second in seconds]
+        return [sorted(buckets[second], key=order) for second in seconds]
 
     def _at_watermark(self, unit: Unit) -> None:
         state = self.state
@@ -271,6 +283,8 @@ class Evidence:
 
     def _complete(self, unit: Unit) -> None:
         """Its first request has ended, and its watermark has passed."""
+        if not unit.first_reached:
+            return
         state = self.state
         state.completed.update(unit.canary, unit.share)
         if unit.canary:
@@ -342,14 +356,15 @@ class Evidence:
         comparisons = self.state.comparisons
         if unit.events and not unit.early:
             self._enter_events(unit, unit.events)
-        comparisons["safety"].settle(unit.canary, 1.0 if unit.events & SAFETY else 0.0, unit.share)
-        comparisons["errors"].settle(unit.canary, 1.0 if unit.events & ERROR else 0.0, unit.share)
+        if unit.reached:
+            comparisons["safety"].settle(unit.canary, 1.0 if unit.events & SAFETY else 0.0, unit.share)
+            comparisons["errors"].settle(unit.canary, 1.0 if unit.events & ERROR else 0.0, unit.share)
         del self._open[unit.session]
         self._dirty = True
 
     def _start(self, names: list[str] | tuple[str, ...]) -> None:
         for name in names:
-            self.state.comparisons[name].harm.start()
+            self.state.comparisons[name].start()
 
     def _arrange(self) -> None:
         """Comparisons by the source that they are fed from."""
@@ -374,6 +389,13 @@ class Evidence:
         """What was reached once counts for ever: harm found, gates passed."""
         self._dirty = False
         state = self.state
+        if state.mismatched_at is None and any(
+            max(ratio.wealth.sums) >= HOLD_AT and ratio.get() >= HOLD_AT
+            for ratio in (state.assigned, state.completed)
+        ):
+            state.mismatched_at = state.clock
+            for comparison in state.comparisons.values():
+                comparison.distrust()
         for family, bar in self._bars.items():
             if family not in state.crossed and self._reached(family, bar):
                 state.crossed[family] = state.clock
@@ -423,21 +445,3 @@ class Evidence:
     def sessions(self) -> tuple[int, int]:
         """Measured sessions whose watermark has passed: stable, canary."""
         return self.state.sessions[0], self.state.sessions[1]
-
-
-def _chosen(units: list[Unit], number: int) -> list[Unit]:
-    """By session: a keyed hash, which says nothing about the arm."""
-    return sorted(units, key=_session)[:number]
-
-
-def _session(unit: Unit) -> bytes:
-    return unit.session
-
-
-def _order(unit: Unit) -> tuple[float, bytes]:
-    return unit.pinned_at, unit.session
-
-
-def _amount(value: float | None) -> float | None:
-    """None for what is no amount."""
-    return float(value) if value is not None and 0.0 <= value < inf else None

@@ -19,7 +19,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     most so many. `upstream_limit`: how long such a request may take; a session without an event is final
     after window and limit. `latency_warmup`: pins so soon after the start or a step bring no latency unit,
     because the provider's caches are cold for a new prompt. `freeze_after`: stable sessions that thresholds
-    are taken from. `max_open`: sessions held at once; later ones are left out, and counted.
+    are taken from; those of the rollout before may have ended `thresholds_age` ago. `max_open`: sessions held
+    at once; later ones are left out, and counted.
 
     `hard_stop`: roll back when so many first requests of the canary failed, all of them. `incident_*`: see
     `monitor.Incident`. `completeness`: least share of judged sessions with a score, in each arm.
@@ -36,6 +37,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upstream_limit: float = 120.0
     latency_warmup: float = 300.0
     freeze_after: int = 500
+    thresholds_age: float = 86_400.0
     max_open: int = 400_000
     hard_stop: int = 20
     incident_window: float = 60.0

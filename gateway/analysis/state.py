@@ -28,7 +28,8 @@ class State(msgspec.Struct):
     and canary ones past their watermark. `canaries`, `stopped`: by stage, canary sessions whose first request
     ended and s of incidents. `crossed`: families whose harm was found, and when. `folded_to`,
     `judged_to`, `final_to`: pins before these seconds have passed the watermarks. `starts` and the like:
-    steps that the tests have opened a start for. `units`: open sessions, filled for storing only."""
+    steps that the tests have opened a start for. `mismatched_at`: when shares were first found wrong.
+    `units`: open sessions, filled for storing only."""
 
     policy: Policy
     rules: Rules
@@ -61,6 +62,7 @@ class State(msgspec.Struct):
     stopped: list[float] = []
     crossed: dict[str, float] = {}
     units: list[Unit] = []
+    mismatched_at: float | None = None
 
     @classmethod
     def start(cls, policy: Policy, started_at: float, thresholds: Thresholds, rules: Rules) -> State:
@@ -129,5 +131,5 @@ class State(msgspec.Struct):
             if metric.source == source:
                 opened = Comparison.of(metric, self.policy, frozen, later=self.planned)
                 for _ in range(self.starts):
-                    opened.harm.start()
+                    opened.start()
                 self.comparisons[metric.name] = opened

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from math import inf
 
 import msgspec
 from mmh3 import mmh3_x64_128_utupledigest
@@ -19,8 +21,9 @@ BITS_EACH, PROBES = 12, 6
 class Unit(msgspec.Struct, array_like=True, gc=False):
     """A measured session until nothing can be added to it. `share`, `judged_share`: π among measured and
     among judged sessions. `requests`: counted so far. `ended`: its first request has; `answered`: with an
-    answer. `events`: bits seen. `folded`: its watermark has passed; `missed`: before its first request
-    had ended. `early`: an event of it enters harm before it is final."""
+    answer. `first_reached`, `reached`: the first request, any that counts, was not failed by the provider
+    before the model saw it. `events`: bits seen. `folded`: its watermark has passed; `missed`: before its
+    first request had ended. `early`: an event of it enters harm before it is final."""
 
     session: bytes
     canary: bool
@@ -40,6 +43,8 @@ class Unit(msgspec.Struct, array_like=True, gc=False):
     tokens: float | None = None
     cost: float | None = None
     score: float | None = None
+    first_reached: bool = False
+    reached: bool = False
 
 
 def open_unit(drawn: Drawn) -> Unit | None:
@@ -53,6 +58,25 @@ def open_unit(drawn: Drawn) -> Unit | None:
     if not (_possible(canary, share) and (not drawn.judged or _possible(canary, judged_share))):
         return None
     return Unit(drawn.session, canary, share, judged_share, drawn.pinned_at, drawn.judged)
+
+
+def chosen(units: Sequence[Unit], number: int) -> list[Unit]:
+    """By session: a keyed hash, which says nothing about the arm."""
+    return sorted(units, key=_session)[:number]
+
+
+def order(unit: Unit) -> tuple[float, bytes]:
+    """In order of pin, whole."""
+    return unit.pinned_at, unit.session
+
+
+def amount(value: float | None) -> float | None:
+    """None for what is no amount."""
+    return float(value) if value is not None and 0.0 <= value < inf else None
+
+
+def _session(unit: Unit) -> bytes:
+    return unit.session
 
 
 def _possible(canary: bool, share: float) -> bool:

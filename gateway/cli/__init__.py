@@ -14,6 +14,7 @@ explain   explain: why a request or a session got its version
 doctor    doctor: what a gateway needs on this machine
 completion  completion: for shells
 planning  plan: what a policy takes at some traffic
+simulate  simulate: how often it would be wrong
 reference docs/configuration.md, written from the settings
 
 Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store or admin API unavailable.
@@ -32,6 +33,7 @@ from gateway.cli import (
     planning,
     prompts,
     rollout,
+    simulate,
     token,
 )
 
@@ -50,6 +52,7 @@ planning.register(app)
 explain.register(app)
 doctor.register(app)
 completion.register(app)
+simulate.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")

@@ -64,7 +64,9 @@ def deployment(view: DeploymentView) -> RenderableType:
     until = ""
     if view.expiry is not None:
         until = f" until {when(view.expiry.at)}, then {view.prompt}/{view.expiry.back_to}"
-    return Text(f"{live}{until}; {rollout} (revision {view.revision})")
+    warnings = () if view.rollout is None else view.rollout.warnings
+    first = f"{live}{until}; {rollout} (revision {view.revision})"
+    return Text("\n".join([first, *map(_warning, warnings)]))
 
 
 def versions(view: PromptView) -> RenderableType:
@@ -124,6 +126,7 @@ def evidence(view: RolloutView) -> list[RenderableType]:
     lines = [f"\n{view.id}: policy {view.policy}, {stage} since {when(view.stage_since)}"]
     if view.hold is not None:
         lines.append(f"holds since {when(view.hold.since)} ({view.hold.reason}): {view.hold.detail}")
+    lines += map(_warning, view.warnings)
     if view.evidence is None:
         return [Text("\n".join([*lines, "no evidence yet"]))]
     verdict = view.evidence.verdict
@@ -133,6 +136,10 @@ def evidence(view: RolloutView) -> list[RenderableType]:
         (_metric(metric) for metric in verdict.metrics if any(metric.units)),
     )
     return [Text("\n".join(lines)), rows]
+
+
+def _warning(text: str) -> str:
+    return f"warning: {text}"
 
 
 def _metric(metric: MetricView) -> tuple[str, ...]:
@@ -150,8 +157,12 @@ def _metric(metric: MetricView) -> tuple[str, ...]:
 
 
 def replayed(result: Replay) -> RenderableType:
+    if result.partial and not result.agree and not result.differences:
+        return Text(
+            f"PARTIAL: evidence of its {result.decisions} decisions has been removed: nothing is compared"
+        )
     if result.partial:
-        note = "; PARTIAL: the beginning of its evidence is gone, so differences mean nothing"
+        note = "; PARTIAL: the beginning of its evidence is missing, so differences mean nothing"
     else:
         note = ""
     if result.agree:

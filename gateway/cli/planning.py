@@ -19,6 +19,10 @@ from gateway.errors import ConfigError
 _EXAMPLE = "Example: prompt-canary plan --policy careful --sessions-per-hour 300"
 _KNOWN = Stable()
 
+PolicyOption = Annotated[
+    str, typer.Option(metavar="NAME|FILE", help=f"{', '.join(POLICIES)}, or a YAML file with its fields.")
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command("plan", epilog=_EXAMPLE)(show)
@@ -26,9 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def show(
     sessions_per_hour: Annotated[float, typer.Option(min=0.0, help="New sessions of the prompt.")],
-    policy: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help=f"{', '.join(POLICIES)}, or a YAML file with its fields.")
-    ] = "standard",
+    policy: PolicyOption = "standard",
     judge_sd: Annotated[
         float, typer.Option(min=0.01, max=0.5, help="Standard deviation of scores.")
     ] = _KNOWN.judge_sd,
@@ -44,11 +46,12 @@ def show(
     traffic could decide instead. Hours are those in which four of five such rollouts are promoted."""
     with exit_on_error(as_json):
         stable = Stable(judge_sd=judge_sd, errors=errors, safety=safety)
-        found = plan(_policy(policy), sessions_per_hour, stable)
+        found = plan(given_policy(policy), sessions_per_hour, stable)
         print_value(found, lambda value: _page(value, policy), as_json)
 
 
-def _policy(given: str) -> Policy:
+def given_policy(given: str) -> Policy:
+    """By name, or from a YAML file. Raises `ConfigError`, `InvalidValue`."""
     path = Path(given)
     if given in POLICIES or path.suffix not in (".yaml", ".yml"):
         return read_policy(given)

@@ -6,6 +6,12 @@ audit       the hash-chained log of all changes: its end, its pages, its proof
 registry    prompts and their immutable versions; push, metadata, gates
 rollouts    start, change, end a rollout; deploy at once
 client_keys keys of the gateway's own clients
+baseline    what is known of the live version before a rollout: from the end of the last one
+case        one rollout's evidence as the controller holds it
+controller  folds, decides, acts; one in a fleet, by a lease
+acting      verdict in → planned change out, pure
+replay      every verdict again, from its evidence
+retention   how long evidence is kept
 access      tokens of the admin API: who may do what
 alerts      from the audit log to people
 expiry      emergency deploys that expire are taken back

@@ -54,6 +54,8 @@ def act(deployment: Deployment, verdict: Verdict, seen: Seen, now: float) -> Act
             return _if_new(deployment, Act("hold", planned))
     if rollout.hold is not None:
         return Act("release", stages.release(deployment))
+    if rollout.weights[-1].effective_at > now:
+        return None  # a raise is announced: what it brings is not known yet
     if verdict.action == "raise_weight" and verdict.weight is not None:
         of = rates_at(rollout, verdict.weight, seen)
         return Act("raise_weight", stages.raise_weight(deployment, verdict.weight, of, now=now))
@@ -64,8 +66,6 @@ def upkeep(deployment: Deployment, seen: Seen, now: float) -> Act | None:
     """The stage's weight and rates at the traffic that is seen."""
     rollout, _ = stages.under_policy(deployment)
     last = rollout.weights[-1]
-    if last.effective_at > now:
-        return None
     weight = stage_weight(rollout, rollout.stage, seen)
     if not rollout.in_watch and weight > last.value * WORTH:
         return Act("size", stages.size(deployment, weight, rates_at(rollout, weight, seen), now=now))

@@ -16,6 +16,7 @@ from gateway.analysis.decide import decide
 from gateway.analysis.evidence import Evidence
 from gateway.analysis.rules import Rules
 from gateway.analysis.verdict import Position, Verdict
+from gateway.control.baseline import NOTHING, Beginning, Past, Recent, past_of, read_beginning
 from gateway.control.traffic import Traffic
 from gateway.domain.observation import decode_batch
 from gateway.domain.rollout import Rollout
@@ -29,10 +30,13 @@ PAGE = 200  # batches read at once
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """The fold after the batch at `position` in the log; empty evidence: the rollout has ended."""
+    """The fold after the batch at `position` in the log; empty evidence: the rollout has ended. `size`: bytes
+    of the batches up to there."""
 
     position: int
     evidence: bytes
+    recent: Recent | None = None
+    size: int = 0
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -48,39 +52,46 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What people are shown of a rollout's evidence. `sessions_per_hour`: of the prompt, as far as seen."""
+    """What people are shown of a rollout's evidence. `sessions_per_hour`: of the prompt, None before one can
+    tell."""
 
     rollout: str
     decided_at: float
     position: int
-    sessions_per_hour: float
+    sessions_per_hour: float | None
     verdict: Verdict
 
 
 class Case:
-    """`rollout` is kept as the deployment has it now."""
+    """`rollout` is kept as the deployment has it now. `size`: bytes of the batches up to `position`;
+    `checkpointed`: the position from which a successor would go on."""
 
-    def __init__(self, rollout: Rollout, evidence: Evidence, position: int, now: float) -> None:
+    def __init__(
+        self, rollout: Rollout, evidence: Evidence, position: int, now: float, recent: Recent | None = None
+    ) -> None:
         self.rollout = rollout
         self.evidence = evidence
-        self.position = position
+        self.recent = recent or Recent.of(evidence.state.rules.freeze_after)
+        self.position = self.checkpointed = position
+        self.size = 0
         self.traffic = Traffic(now)
         self.decided_at = 0.0
         self.checkpoint_at = now
         self.shown_at = 0.0
         self.recorded: Decision | None = None
+        self.newest: Decision | None = None
         self.sampled_at = now
 
     @classmethod
     async def open(cls, store: Documents, rollout: Rollout, now: float) -> Case:
         """From the checkpoint, if there is one. Raises `GatewayError` for one that cannot be gone on from."""
         document = await store.get(keys.checkpoint(rollout.id))
-        evidence, position = begin(rollout), 0
-        if document is not None:
-            kept = codec.decode_document(document, Checkpoint)
-            if kept.evidence:
-                evidence, position = restored(kept), kept.position
-        case = cls(rollout, evidence, position, now)
+        kept = None if document is None else codec.decode_document(document, Checkpoint)
+        if kept is not None and kept.evidence:
+            case = cls(rollout, restored(kept), kept.position, now, kept.recent)
+            case.size = kept.size
+        else:
+            case = cls(rollout, begin(rollout, await read_beginning(store, rollout.id)), 0, now)
         case.follow(rollout)
         return case
 
@@ -103,6 +114,7 @@ class Case:
         alarmed = self.evidence.alarm
         for record in page:
             self.position = record.position
+            self.size += len(record.value)
             try:
                 batch = decode_batch(record.value)
             except msgspec.DecodeError as error:
@@ -110,6 +122,7 @@ class Case:
                 continue
             if self.evidence.fold(batch):
                 self.traffic.add(batch)
+                self.recent.add(batch)
             if self.evidence.alarm and not alarmed:
                 return True
         return False
@@ -120,16 +133,28 @@ class Case:
         at = position_of(rollout, now)
         verdict = decide(rollout.policy, at, self.evidence, now)
         self.decided_at = now
-        return Decision(self.position, now, at, steps_of(rollout), verdict)
+        self.newest = Decision(self.position, now, at, steps_of(rollout), verdict)
+        return self.newest
 
     def checkpoint(self) -> Put:
-        value = codec.encode(Checkpoint(self.position, self.evidence.to_bytes()))
+        value = codec.encode(Checkpoint(self.position, self.evidence.to_bytes(), self.recent, self.size))
         return Put(keys.checkpoint(self.rollout.id), value, None)
 
     def summary(self, decision: Decision) -> Put:
-        rate = self.traffic.rate(decision.now) * 3600.0
+        rate = self.traffic.per_hour(decision.now)
         shown = Summary(self.rollout.id, decision.now, decision.position, rate, decision.verdict)
         return Put(keys.verdict(self.rollout.prompt, self.rollout.id), codec.encode(shown), None)
+
+    def past(self, live: int | None, now: float, before: Past | None) -> Past | None:
+        """What is worth knowing of the version that is live after the rollout, if it was one of its arms."""
+        rollout = self.rollout
+        if live is None or live not in (rollout.candidate, rollout.baseline):
+            return None
+        canary = live == rollout.candidate
+        per_hour = self.traffic.per_hour(now)
+        return past_of(
+            live, canary, self.recent, self.evidence, now, sessions_per_hour=per_hour, before=before
+        )
 
     def is_news(self, decision: Decision) -> bool:
         """Whether the verdict says something else than the one recorded last."""
@@ -140,10 +165,10 @@ class Case:
         return (old.action, old.rule, old.hold) != (new.action, new.rule, new.hold)
 
 
-def begin(rollout: Rollout) -> Evidence:
+def begin(rollout: Rollout, known: Beginning = NOTHING) -> Evidence:
     """Before the first batch."""
     assert rollout.policy is not None
-    return Evidence.start(rollout.policy, rollout.started_at, rules=rules_of(rollout.rules))
+    return Evidence.start(rollout.policy, rollout.started_at, known.thresholds, rules_of(rollout.rules))
 
 
 def restored(kept: Checkpoint) -> Evidence:

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 
 import msgspec
 
 from gateway.control.acting import ACTOR, Act, Seen, act
+from gateway.control.baseline import read_past
 from gateway.control.case import Case, Checkpoint, Decision
 from gateway.control.changes import Change, Current, commit
 from gateway.control.plan import By
+from gateway.control.retention import SWEEP, WEEK, Keep, Retention
 from gateway.control.rollouts import change_of
 from gateway.domain.rollout import Deployment, Rollout
 from gateway.errors import Conflict, FenceLost, GatewayError, StoreRevised, TransitionRefused
@@ -56,16 +59,21 @@ class Running:
 
 
 class Controller:
-    """`owner` names this process; `cap`: measured sessions per second of a prompt, at most."""
+    """`owner` names this process; `cap`: measured sessions per second of a prompt, at most; `keep`: how long
+    evidence is kept."""
 
-    def __init__(self, store: Store, *, owner: str, cap: float) -> None:
+    def __init__(self, store: Store, *, owner: str, cap: float, keep: Keep = WEEK) -> None:
         self.lease: Lease | None = None
         self.cases: dict[str, Case] = {}  # by rollout
+        self.events: Counter[str] = Counter()  # changes made since the start
         self._store = store
         self._owner = owner
         self._cap = cap
         self._running: dict[str, Running] = {}  # by prompt
         self._revision = 0
+        self._retention = Retention(store, keep)
+        self._sweeping: asyncio.Task[None] | None = None
+        self._swept_at = float("-inf")
         self._renewed = float("-inf")
         self._failing = False
         self._unreadable: set[str] = set()  # rollouts whose evidence cannot be gone on from, said once
@@ -78,6 +86,8 @@ class Controller:
                 await asyncio.wait_for(stop.wait(), TURN)
             except TimeoutError:
                 continue
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         if self.lease is not None:
             try:
                 await self._store.release(keys.CONTROLLER, self._owner)
@@ -109,6 +119,16 @@ class Controller:
             await self._follow(tick.revision)
         for running in list(self._running.values()):
             await self._attend(running)
+        if tick.now >= self._swept_at + SWEEP and (self._sweeping is None or self._sweeping.done()):
+            self._swept_at = tick.now
+            self._sweeping = asyncio.create_task(self.sweep())  # a rollback does not wait for it
+
+    async def sweep(self) -> None:
+        """Remove evidence that is kept no longer."""
+        try:
+            await self._retention.sweep(self.cases, self._fence)
+        except GatewayError as error:
+            logger.warning("evidence that is too old or too large stays for now: %s", error.message)
 
     # --- the lease
 
@@ -160,7 +180,7 @@ class Controller:
         before = self._running.pop(deployment.prompt, None)
         rollout = deployment.rollout
         if before is not None and (rollout is None or rollout.id != before.rollout.id):
-            await self._close(before.rollout.id)
+            await self._close(before.rollout.id, deployment)
         if rollout is None or rollout.policy is None:
             return
         self._running[deployment.prompt] = Running(deployment, document.revision)
@@ -168,10 +188,18 @@ class Controller:
         if case is not None:
             case.follow(rollout)
 
-    async def _close(self, id: str) -> None:
-        """The rollout has ended: its state is no longer needed."""
-        if self.cases.pop(id, None) is not None:
-            await self._write(Put(keys.checkpoint(id), codec.encode(Checkpoint(0, b"")), None))
+    async def _close(self, id: str, deployment: Deployment) -> None:
+        """The rollout has ended: its state is no longer needed, but for what the next one may start from."""
+        case = self.cases.pop(id, None)
+        if case is None:
+            return
+        prompt = deployment.prompt
+        now = (await self._store.tick()).now
+        puts = [Put(keys.checkpoint(id), codec.encode(Checkpoint(0, b"", size=case.size)), None)]
+        past = case.past(deployment.live, now, await read_past(self._store, prompt))
+        if past is not None:
+            puts.append(Put(keys.past(prompt), codec.encode(past), None))
+        await self._write(*puts)
 
     # --- one rollout
 
@@ -234,6 +262,7 @@ class Controller:
             logger.info("%s: %s waits a turn: %s", case.rollout.id, done.event, error.message)
             return None
         logger.info("%s of %s: %s (%s)", case.rollout.id, prompt, done.event, verdict.reason)
+        self.events[done.event] += 1
         return done
 
     async def _keep(self, case: Case, decision: Decision, acted: str) -> None:
@@ -252,7 +281,10 @@ class Controller:
             case.shown_at = decision.now
             puts.append(case.summary(decision))
         if puts:
+            position = case.position
             await self._write(*puts)
+            if due and not acted:
+                case.checkpointed = position
 
     async def _write(self, *puts: Put) -> None:
         await self._store.commit(puts, fence=self._fence)

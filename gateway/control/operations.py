@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.control import audit, views
 from gateway.control.audit import AuditPage, Verification
+from gateway.control.baseline import read_beginning
 from gateway.control.case import Summary
 from gateway.control.client_keys import ClientKeys, KeyView, NewKey
 from gateway.control.plan import By
@@ -30,7 +31,7 @@ from gateway.control.views import (
 from gateway.domain.client_key import Wanted
 from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.prompt import Gate, Metadata, Version
-from gateway.domain.rollout import Deployment, Event
+from gateway.domain.rollout import FINAL, Deployment, Event, Rollout
 from gateway.errors import InvalidValue
 from gateway.promptfiles import prompty
 from gateway.storage import codec, keys
@@ -142,10 +143,7 @@ class StoreOperations:
         digest = None if live is None else (await self._registry.version(prompt, live)).digest
         rollout = None
         if deployment.rollout is not None:
-            now = (await self._store.tick()).now
-            shown = await self._store.get(keys.verdict(prompt, deployment.rollout.id))
-            summary = None if shown is None else codec.decode_document(shown, Summary)
-            rollout = views.rollout_view(deployment.rollout, now, summary)
+            rollout = await self._rollout_view(deployment.rollout)
         return DeploymentView(prompt, revision, live, digest, rollout, deployment.expiry)
 
     async def version(self, prompt: str, number: int) -> VersionDetail:
@@ -200,7 +198,14 @@ class StoreOperations:
             for document in await list_all(self._store, keys.verdicts(prompt))
         ]
         shown = {summary.rollout: summary for summary in found}
-        return tuple(views.rollout_view(rollout, now, shown.get(rollout.id)) for rollout in history)
+        return tuple(
+            [
+                views.rollout_view(rollout, now, shown.get(rollout.id))
+                if rollout.phase in FINAL
+                else await self._rollout_view(rollout)
+                for rollout in history
+            ]
+        )
 
     async def prompt_of(self, rollout: str) -> str:
         """Raises `NotFound`."""
@@ -232,6 +237,13 @@ class StoreOperations:
 
     async def revoke_key(self, id: str, by: By) -> KeyView:
         return await self._keys.revoke(id, by)
+
+    async def _rollout_view(self, rollout: Rollout) -> RolloutView:
+        """Of one that runs."""
+        shown = await self._store.get(keys.verdict(rollout.prompt, rollout.id))
+        summary = None if shown is None else codec.decode_document(shown, Summary)
+        known = await read_beginning(self._store, rollout.id)
+        return views.rollout_view(rollout, (await self._store.tick()).now, summary, known)
 
     async def _version_view(self, deployment: Deployment, version: Version) -> VersionView:
         history = await self._registry.metadata_history(version.prompt, version.number)

@@ -9,12 +9,14 @@ import msgspec
 
 from gateway.analysis.decide import decide
 from gateway.analysis.evidence import Evidence
+from gateway.control.baseline import Beginning, read_beginning
 from gateway.control.case import Decision, begin
+from gateway.control.retention import read_kept
 from gateway.domain.observation import decode_batch
 from gateway.domain.rollout import Rollout
 from gateway.errors import InvalidValue
 from gateway.storage import codec, keys
-from gateway.storage.base import Logs, Record
+from gateway.storage.base import Logs, Record, Store
 
 PAGE = 500
 SHOWN = 20  # differences
@@ -30,7 +32,8 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """`partial`: the log has been cut, so what came before is missing and differences mean nothing."""
+    """`partial`: evidence has been removed, or is missing from the beginning, so that verdicts cannot be
+    reached again and differences mean nothing; nothing is compared where it is known beforehand."""
 
     rollout: str
     decisions: int
@@ -39,11 +42,15 @@ class Replay(msgspec.Struct, frozen=True):
     differences: tuple[Difference, ...] = ()
 
 
-async def replay(store: Logs, rollout: Rollout) -> Replay:
+async def replay(store: Store, rollout: Rollout) -> Replay:
     """Raises `InvalidValue` for a rollout by hand."""
     if rollout.policy is None:
         raise InvalidValue(f"rollout {rollout.id} went by hand: nothing was decided", param="rollout")
-    folded = Folded(store, rollout)
+    kept = await read_kept(store, rollout.id)
+    if kept is not None and kept.cut:
+        left = [record async for record in read_all(store, keys.decisions(rollout.id))]
+        return Replay(rollout.id, len(left), agree=False, partial=True)
+    folded = Folded(store, rollout, await read_beginning(store, rollout.id))
     decisions = 0
     differences: list[Difference] = []
     async for record in read_all(store, keys.decisions(rollout.id)):
@@ -67,9 +74,9 @@ async def replay(store: Logs, rollout: Rollout) -> Replay:
 class Folded:
     """A rollout's evidence, folded forward."""
 
-    def __init__(self, store: Logs, rollout: Rollout) -> None:
+    def __init__(self, store: Logs, rollout: Rollout, known: Beginning) -> None:
         self.partial = False
-        self._evidence = begin(rollout)
+        self._evidence = begin(rollout, known)
         self._log = read_all(store, keys.evidence(rollout.id))
         self._next: Record | None = None
         self._writers: set[str] = set()

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control import plan
+from gateway.control.baseline import beginning_of, read_past
 from gateway.control.case import rules_of
 from gateway.control.changes import Change, Current, Done, commit, read_deployment, summary
 from gateway.control.plan import By, Planned, Under
 from gateway.control.registry import Registry, list_all
+from gateway.control.retention import Kept
 from gateway.domain.names import check_name
 from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.rollout import Event, Rollout, Weight
@@ -68,9 +70,23 @@ class Rollouts:
             if live is not None and not what.override_inputs:
                 baseline = await self._registry.version(prompt, live)
                 plan.require_inputs(candidate.content, baseline.content)
-            return change_of(current, result, "start")
+            change = change_of(current, result, "start")
+            if change is None or not isinstance(under, Under):
+                return change
+            return change._replace(puts=await self._beginning(id, current, under))
 
         return await commit(self._store, prompt, by, planned, expected=expected)
+
+    async def _beginning(self, id: str, current: Current, under: Under) -> tuple[Put, ...]:
+        """What is known of the baseline, written with the start."""
+        live = current.deployment.live
+        assert live is not None
+        prompt = current.deployment.prompt
+        past = await read_past(self._store, prompt)
+        known = beginning_of(past, live, under.policy, rules_of(under.rules), current.now)
+        return Put(keys.beginning(id), codec.encode(known), 0), Put(
+            keys.kept(id), codec.encode(Kept(prompt)), 0
+        )
 
     def _under(self, what: Start) -> float | Under:
         if what.weight is not None and what.policy is None:

@@ -40,6 +40,10 @@ class Traffic:
         sessions, seen = self._recent(now, window)
         return sessions / seen
 
+    def per_hour(self, now: float) -> float | None:
+        """Sessions per hour; None before one can tell."""
+        return self.rate(now) * 3600.0 if now - self._since >= KNOWN_AFTER else None
+
     def per_hour_at_most(self, now: float) -> float | None:
         """Sessions per hour, two standard errors above what was seen, so that few of them do not make a
         stage too large; None before one can tell."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.analysis.reach import plan
+from gateway.control.baseline import Beginning
 from gateway.control.case import Summary
 from gateway.control.registry import MetadataEntry
 from gateway.domain.prompt import Content, Gate, Metadata, Version
@@ -28,7 +30,8 @@ class RolloutView(msgspec.Struct, frozen=True):
     0.0 is "not yet". The salt is not shown: who knows it can choose an arm.
 
     Under a `policy` (empty: by hand) it is in `stage` number `stage` of `stages`, from 0, or in its `watch`,
-    since `stage_since`; `hold` is why it waits, `evidence` what the controller found last."""
+    since `stage_since`; `hold` is why it waits, `evidence` what the controller found last. `warnings`: that
+    the policy cannot decide within its maximum bake at the traffic that is seen, and what could be."""
 
     id: str
     prompt: str
@@ -54,6 +57,7 @@ class RolloutView(msgspec.Struct, frozen=True):
     hold: Hold | None = None
     raises: int = 0
     evidence: Summary | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class DeploymentView(msgspec.Struct, frozen=True):
@@ -113,8 +117,11 @@ class RolloutPage(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
-def rollout_view(rollout: Rollout, now: float, evidence: Summary | None = None) -> RolloutView:
-    """`now` is the store's time, s. A rollout that has ended shows the weight that was in force then."""
+def rollout_view(
+    rollout: Rollout, now: float, evidence: Summary | None = None, known: Beginning | None = None
+) -> RolloutView:
+    """`now` is the store's time, s. A rollout that has ended shows the weight that was in force then.
+    `known`: what it was started with."""
     at = rollout.ended_at if rollout.phase in FINAL else now
     weight, last = rollout.weight_at(at), rollout.weights[-1]
     return RolloutView(
@@ -142,7 +149,28 @@ def rollout_view(rollout: Rollout, now: float, evidence: Summary | None = None) 
         hold=rollout.hold,
         raises=rollout.raises,
         evidence=evidence,
+        warnings=warnings(rollout, _per_hour(evidence, known)),
     )
+
+
+def warnings(rollout: Rollout, per_hour: float | None) -> tuple[str, ...]:
+    """What the traffic, in sessions per hour (None: not known), is too little for."""
+    if rollout.policy is None or rollout.in_watch or rollout.phase in FINAL or per_hour is None:
+        return ()
+    found = plan(rollout.policy, per_hour)
+    if found.reachable:
+        return ()
+    limit = f"the maximum bake of {rollout.policy_name} is {found.max_hours:.3g} h"
+    if found.hours is None:
+        return (f"no sessions are seen: nothing can be decided; {limit}",)
+    return (f"at {per_hour:.3g} sessions/h a decision takes {found.hours:.3g} h; {limit}", *found.advice)
+
+
+def _per_hour(evidence: Summary | None, known: Beginning | None) -> float | None:
+    """As the controller sees it now, else as it was in the rollout before."""
+    if evidence is not None and evidence.sessions_per_hour is not None:
+        return evidence.sessions_per_hour
+    return None if known is None else known.sessions_per_hour
 
 
 def possible(rollout: Rollout) -> tuple[Event, ...]:

@@ -45,8 +45,8 @@ class Assigned(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False):
 
 class Observed(msgspec.Struct, frozen=True, array_like=True, tag="o", gc=False):
     """`first`: the request that made the pin. `again`: the SDK repeats a request (no new unit). `started_at`:
-    when it was received. `first_token`, `total`: s, from when it was received. `tokens`: of the answer.
-    `cost`: USD at list price as if nothing had been cached. None: not known. `flags`: safety flags."""
+    when it was received. `first_token`, `total`: s, from when it went to the provider. `tokens`: of the
+    answer. `cost`: USD at list price as if nothing had been cached. None: not known. `flags`: of safety."""
 
     unit: Drawn
     first: bool

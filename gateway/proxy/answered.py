@@ -10,8 +10,10 @@ from gateway.domain.observation import Outcome
 from gateway.domain.outcome import ending_of, outcome
 from gateway.errors import ClientError, GatewayError, PromptError
 from gateway.proxy.recorder import Seen
+from gateway.telemetry.counts import VersionCounts
+from gateway.wire.price import Price
 from gateway.wire.sse import EventScanner
-from gateway.wire.usage import Answer, Usage
+from gateway.wire.usage import Answer, Usage, estimate, kinds
 
 if TYPE_CHECKING:
     from gateway.proxy.managed import Managed
@@ -23,11 +25,12 @@ MOST_BYTES = 1024 * 1024  # of an answer that is not streamed and is read for it
 class Notes:
     """Times are the loop's. Only appends and assignments happen before the last byte."""
 
-    __slots__ = ("_body", "_last", "first_token", "gaps", "size", "status")
+    __slots__ = ("_body", "_last", "ended", "first_token", "gaps", "size", "status")
 
     def __init__(self, status: int, *, body: bool) -> None:
         self.status = status
         self.first_token = 0.0
+        self.ended = 0.0  # the answer was whole; its last byte may wait for a pin
         self.gaps = array("d")
         self.size = 0
         self._last = 0.0
@@ -56,43 +59,63 @@ class Notes:
 
 
 def record(exchange: Managed, error: GatewayError | None = None, *, left: bool = False) -> None:
-    """After the last byte, or where none will come: histograms and evidence of one managed request."""
-    worker, choice, notes, scanner = exchange.worker, exchange.choice, exchange.notes, exchange.scanner
-    if choice is None or exchange.recorded:
+    """After the last byte, or where none will come: counts and evidence of one managed request.
+
+    Histograms tell what the client waited for. Evidence counts from the request's way to the provider to the
+    answer's end there: a pin that is looked up delays the canary more than stable (docs/adr/0002)."""
+    worker, choice, notes = exchange.worker, exchange.choice, exchange.notes
+    if exchange.recorded:
         return
     exchange.recorded = True
+    selection = exchange.selection
+    if choice is None or selection is None:
+        if error is not None:
+            worker.counts.refused(error.code)
+        return
     received = exchange.head.received
     now = worker.clock()
     total = now - received
     first_token = notes.first_token - received if notes is not None and notes.first_token else None
-    selection = exchange.selection
+    usage, code = _read(notes, exchange.scanner, exchange.api.read_answer)
+    status = None if notes is None else notes.status
+    how = _outcome(status, error, code, left=left, begun=first_token is not None)
+    counts = worker.counts.version(selection.prompt, choice.version)
+    counts.ended(choice.arm, how)
     whole = error is None and not left
-    if notes is not None and whole and notes.status < 400 and selection is not None:
-        worker.histograms.record(selection.prompt, choice.version, total, first_token, notes.gaps)
+    if notes is not None and whole and notes.status < 400:
+        counts.took(total, first_token, notes.gaps)
+        worker.counts.overhead.record(exchange.overhead())
+    cost = _count_usage(exchange, counts, usage, whole=whole)
     if not worker.recorder.measures(choice):
         return
-    usage, code = _read(notes, scanner, exchange.api.read_answer)
+    sent = exchange.sent or received
+    ended = notes.ended if notes is not None and notes.ended else now
     seen = Seen(
         started_at=worker.snapshots.store_time(received),
-        outcome=_outcome(
-            None if notes is None else notes.status, error, code, left=left, begun=first_token is not None
-        ),
-        total=total,
-        first_token=first_token,
+        outcome=how,
+        total=ended - sent,
+        first_token=None if first_token is None else first_token + received - sent,
         tokens=None if usage is None else usage.completion,
         again=exchange.headers.get(b"x-stainless-retry-count", b"0") != b"0",
-        cost=_cost(exchange, usage),
+        cost=None if cost is None or usage is None else cost.uncached,
     )
     worker.recorder.ended(choice, seen)
 
 
-def _cost(exchange: Managed, usage: Usage | None) -> float | None:
+def _count_usage(
+    exchange: Managed, counts: VersionCounts, usage: Usage | None, *, whole: bool
+) -> Price | None:
     """By the model that was asked for, whoever served it: the arms are compared on one list."""
+    scanner = exchange.scanner
+    estimated = not whole and scanner is not None and scanner.finish_reason is None
+    if scanner is not None and estimated:
+        usage = estimate(usage, exchange.sent_bytes, scanner.events if scanner.first_token else 0)
     if usage is None or exchange.prepared is None:
         return None
     worker = exchange.worker
     cost = worker.prices.cost(exchange.asked_model(), usage, now=worker.store_now())
-    return None if cost is None else cost.uncached
+    counts.used(kinds(usage), None if cost is None else cost.paid, estimated=estimated)
+    return cost
 
 
 def _outcome(

@@ -27,6 +27,11 @@ class BodyBudget:
         self._waiting: deque[tuple[Waiter, int, float]] = deque()
         self._waking = False
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for room."""
+        return len(self._waiting)
+
     def take(self, size: int, waiter: Waiter, now: float) -> bool:
         """True if `size` bytes are granted at once; else `waiter` is called later."""
         if not self._waiting and self._fits(size):

@@ -24,6 +24,7 @@ from gateway.errors import ClientError, GatewayError, MalformedRequest, Overload
 from gateway.proxy.base import Handler, OpenHandler
 from gateway.proxy.framing import Body, ChunkedBody, HeadParser, SizedBody
 from gateway.proxy.hangup import hung_up
+from gateway.proxy.header_lines import HeaderLines
 from gateway.proxy.link import ClientLink
 from gateway.settings import Limits, Timeouts
 
@@ -49,6 +50,7 @@ class EdgeState(Protocol):
 
     open_handler: OpenHandler
     limits: Limits
+    lines: HeaderLines
     timeouts: Timeouts
     clock: Callable[[], float]  # monotonic, s
     random: Callable[[], float]  # [0, 1)
@@ -91,7 +93,7 @@ class EdgeConnection:
 
     def __init__(self, edge: EdgeState) -> None:
         self._edge = edge
-        self._parser = HeadParser(edge.limits)
+        self._parser = HeadParser(edge.limits, edge.lines)
         self._phase: int = HEAD
         self._rest = b""  # read and not yet used, from _at on
         self._at = 0

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from gateway.proxy.base import OpenHandler
 from gateway.proxy.connection import EdgeConnection
+from gateway.proxy.header_lines import HeaderLines
 from gateway.settings import Limits, Timeouts
 
 
@@ -31,6 +32,7 @@ class Edge:
     ) -> None:
         self.open_handler = open_handler
         self.limits = limits
+        self.lines = HeaderLines()
         self.timeouts = timeouts
         self.clock = clock
         self.random = random

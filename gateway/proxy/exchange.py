@@ -116,6 +116,7 @@ class Exchange:
         error = unforeseen()
         if self.call is not None:
             self.call.cancel()
+        self.worker.counts.refused(error.code)
         self.finish()
         self.link.fail(error)
 

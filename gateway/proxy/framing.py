@@ -11,7 +11,8 @@ import httptools
 
 from gateway.errors import ClientError, HeadersTooLarge, MalformedRequest, UriTooLong
 from gateway.proxy.base import Head, Headers
-from gateway.proxy.heads import check_head, check_line, check_start, unknown_coding
+from gateway.proxy.header_lines import HeaderLines
+from gateway.proxy.heads import METHODS, check_head, check_line, check_start, unknown_coding
 from gateway.settings import Limits
 
 END = b"\r\n\r\n"
@@ -19,6 +20,7 @@ BARE_LF = "a line must end with CR LF, not with LF alone"
 LINE_SLACK = 32  # bytes of a request line that are not target: method, version, two spaces
 CHUNK_SLACK = 16 * 1024  # bytes of chunk framing beyond 16 for each byte of body
 
+_PLAIN_STARTS = tuple(method + b" /" for method in METHODS)
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _CHUNKED = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -26,10 +28,11 @@ _CHUNKED = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 class HeadParser:
     """Finds and checks heads. One for each connection, so that its callbacks are bound once."""
 
-    __slots__ = ("_complete", "_headers", "_limits", "_parser", "_plain", "keep_alive", "waits")
+    __slots__ = ("_complete", "_headers", "_limits", "_lines", "_parser", "_plain", "keep_alive", "waits")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, lines: HeaderLines) -> None:
         self._limits = limits
+        self._lines = lines
         self._plain = min(limits.target_bytes, limits.head_bytes - 4)  # a head below this breaks no limit
         self._headers: Headers = []
         self._complete = False
@@ -51,6 +54,31 @@ class HeadParser:
 
     def parse(self, block: bytes, received: float) -> Head:
         """A whole head, with its last empty line. Raises `ClientError`."""
+        head = self._parse_plain(block, received)
+        return self._judge(block, received) if head is None else head
+
+    def _parse_plain(self, block: bytes, received: float) -> Head | None:
+        """A head of plain lines only, as an SDK's is."""
+        lines = block[:-4].split(b"\r\n")
+        line = lines.pop(0)
+        if not (line.startswith(_PLAIN_STARTS) and line.endswith(b" HTTP/1.1")):
+            return None
+        headers = self._lines.read(lines)
+        if headers is None:
+            return None
+        closing = lengths = 0
+        for name, value in headers:
+            if name == b"content-length":
+                lengths += 1
+            elif name == b"connection":
+                closing += value.lower() == b"close"
+        if lengths > 1:
+            return None
+        self.keep_alive = not closing
+        return self._checked(check_line(line), headers, received)
+
+    def _judge(self, block: bytes, received: float) -> Head:
+        """By llhttp."""
         self._headers = []
         self._complete = False
         self._parser = parser = httptools.HttpRequestParser(self)
@@ -63,13 +91,16 @@ class HeadParser:
         finally:
             self._parser = None  # it holds this object's methods: a cycle
         line = check_line(_first_line(block))
-        if len(line[1]) > self._limits.target_bytes:
-            raise self._uri_too_long()
-        if len(self._headers) > self._limits.headers:
-            raise HeadersTooLarge(f"more than {self._limits.headers} header lines; send fewer")
         headers = self._headers
         if b" \r" in block or b"\t" in block:  # llhttp leaves trailing white space to us
             headers = [(name, value.rstrip(b" \t")) for name, value in headers]
+        return self._checked(line, headers, received)
+
+    def _checked(self, line: tuple[bytes, bytes, str], headers: Headers, received: float) -> Head:
+        if len(line[1]) > self._limits.target_bytes:
+            raise self._uri_too_long()
+        if len(headers) > self._limits.headers:
+            raise HeadersTooLarge(f"more than {self._limits.headers} header lines; send fewer")
         head, self.waits = check_head(line, headers, received)
         return head
 

@@ -48,11 +48,13 @@ REFUSAL_BYTES = 64 * 1024  # of an error that is read before it is relayed
 class Managed(Exchange):
     __slots__ = (
         "aliasing",
+        "answered_at",
         "api",
         "asked_usage",
         "budgeted",
         "choice",
         "chunks",
+        "complete_at",
         "ended",
         "fields",
         "headers",
@@ -69,6 +71,9 @@ class Managed(Exchange):
         "request",
         "scanner",
         "selection",
+        "sent",
+        "sent_at",
+        "sent_bytes",
         "size",
         "waiting",
     )
@@ -98,8 +103,11 @@ class Managed(Exchange):
         self.fields: Fields | None = None
         self.request: Request | None = None
         self.selection: Selection | None = None
+        self.sent = 0.0  # when it went on its way to the provider, the loop's time
         self.notes: Notes | None = None
         self.recorded = False
+        self.complete_at = self.sent_at = self.answered_at = 0.0  # by the fine clock
+        self.sent_bytes = 0
         self._reserve(head.length or 0)
 
     # --- the body, within the worker's budget
@@ -157,6 +165,7 @@ class Managed(Exchange):
         if self.waiting:
             self.ended = True
             return
+        self.complete_at = self.worker.fine_clock()
         body = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
         self.chunks.clear()
         self._step(self._select, body)
@@ -195,6 +204,7 @@ class Managed(Exchange):
     def _pass_unchanged(self, body: bytes, model: str | None) -> None:
         """No prompt applies: from here on an exchange like any other."""
         self.managed = False
+        self.worker.counts.unmanaged += 1
         self.fields = None
         self.forward(self.path, [body], len(body), model)
 
@@ -240,7 +250,10 @@ class Managed(Exchange):
         self.asked_usage = injected.asked_usage
         if not injected.asked_usage:
             self.fields = None  # it will not be sent again without our wish
-        self.forward(self.path, injected.pieces, length(injected.pieces), self.asked_model())
+        self.sent = self.sent or self.worker.clock()
+        self.sent_bytes = length(injected.pieces)
+        self.forward(self.path, injected.pieces, self.sent_bytes, self.asked_model())
+        self.sent_at = self.sent_at or self.worker.fine_clock()
 
     def asked_model(self) -> str:
         """The model that the provider is asked for."""
@@ -270,10 +283,8 @@ class Managed(Exchange):
         self.left = None if self.event_stream else head.length
         if self.aliasing is not None and head.status >= 400:
             self.aliasing.give_up()
-        choice = self.choice
-        if choice is not None:
-            body = not self.event_stream and self.worker.recorder.measures(choice)
-            self.notes = Notes(head.status, body=body)
+        if self.choice is not None:
+            self.notes = Notes(head.status, body=not self.event_stream)
         if self.event_stream and self.managed:
             self.scanner = self.api.scanner(strip_usage=self.asked_usage)
 
@@ -346,6 +357,9 @@ class Managed(Exchange):
         if self.aliasing is not None and self.aliasing.wanted:
             self.aliasing.end(self.scanner, self.api.read_answer)
         self.ended = True
+        if self.notes is not None:
+            self.notes.ended = self.worker.clock()
+        self.answered_at = self.worker.fine_clock()
         if self._settled():
             self._complete()
 
@@ -373,6 +387,10 @@ class Managed(Exchange):
         self._send_held()
         super().response_end()
         record(self)
+
+    def overhead(self) -> float:
+        """The gateway's own part of the time, s."""
+        return self.sent_at - self.complete_at + self.worker.fine_clock() - self.answered_at
 
     def error_event(self, error: GatewayError) -> bytes:
         return self.api.sse_error(error)

@@ -35,7 +35,8 @@ BATCH = 2000  # records, about 200 KB
 
 
 class Seen(NamedTuple):
-    """What is known of a request at its end; times are s since it was received at `started_at`."""
+    """What is known of a request at its end. It was received at `started_at`; times are s since it went to
+    the provider."""
 
     started_at: float
     outcome: Outcome
@@ -73,6 +74,7 @@ class Recorder:
         buffer: int = BUFFER,
     ) -> None:
         self.dropped = 0  # records, since the start
+        self._buffer = buffer
         self._store = store
         self._writer = writer
         self._running = running
@@ -80,6 +82,11 @@ class Recorder:
         self._room = buffer
         self._books: dict[str, Book] = {}
         self._failing = False
+
+    @property
+    def waiting(self) -> int:
+        """Records that are in no batch yet."""
+        return self._buffer - self._room
 
     # --- what happens
 

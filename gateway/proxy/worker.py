@@ -34,7 +34,7 @@ from gateway.proxy.snapshots import Snapshots, Versions
 from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
-from gateway.telemetry.histograms import Histograms
+from gateway.telemetry.counts import Counts
 from gateway.wire.routes import ROUTES, error_shape
 from gateway.wire.selection import split_path
 
@@ -56,6 +56,8 @@ class Worker:
         self.store = store
         self.slot = slot
         self.clock: Callable[[], float] = loop.time
+        self.fine_clock: Callable[[], float] = time.monotonic  # the loop's counts whole milliseconds
+        self.started = loop.time()
         self.random = random
         self.keys = tuple(key.encode() for key in settings.signing_keys)
         self._nonce = int.from_bytes(os.urandom(NONCE_BYTES), "big")  # then counted: it only keeps ids apart
@@ -78,7 +80,7 @@ class Worker:
             store, ttl=settings.sessions.pin_ttl, patience=settings.sessions.lookup_timeout
         )
         self.sources = {path: api.session_sources(settings.sessions.sources) for path, api in ROUTES.items()}
-        self.histograms = Histograms()
+        self.counts = Counts(settings.limits.counted_versions)
         self.prices = PriceList(settings.prices)
         self.recorder = Recorder(
             store,
@@ -120,6 +122,7 @@ class Worker:
                 managed.client = client
                 return managed
             check_passing(client)
+            self.counts.unmanaged += 1
             if self.upstream.wants_model(path) and names_model(head):
                 return Named(self, head, link, path, path_prompt)
             bindings = self.settings.bindings
@@ -134,8 +137,10 @@ class Worker:
             exchange.forward(path, None if head.length != 0 else (), head.length)
             return exchange
         except GatewayError as error:
+            self.counts.refused(error.code)
             link.fail(error)
         except Exception:  # noqa: BLE001  (logged; the client gets an answer)
+            self.counts.refused(GatewayError.code)
             link.fail(unforeseen())
         return Refusal()
 

@@ -153,6 +153,8 @@ class Limits(Section):
     """Idle connections kept for one upstream by one worker."""
     prompt_cache: Annotated[int, Field(ge=2)] = 512
     """Compiled prompt versions kept in one worker."""
+    counted_versions: Annotated[int, Field(ge=1)] = 512
+    """Versions that /metrics counts apart; those used least lately are added up as `_other`."""
 
 
 class Timeouts(Section):
@@ -187,6 +189,10 @@ class EvidenceSettings(Section):
 
     measured_per_second: Annotated[float, Field(gt=0)] = 500.0
     """Sessions of a prompt that are measured per second; above it a share of them is."""
+    keep_seconds: Annotated[float, Field(ge=0)] = 604_800.0
+    """Evidence and decisions of a rollout are kept so long after its end …"""
+    keep_bytes: Bytes = 2048 * MIB
+    """… or until the evidence of all rollouts is larger than this; then the oldest goes first."""
     watermark: Seconds = 60.0
     """A session is folded this long after its pin, in order of pin."""
     early_events: Annotated[int, Field(ge=0)] = 20
@@ -203,6 +209,8 @@ class EvidenceSettings(Section):
     """No latency is compared so soon after a start or a step: provider caches are cold for a new prompt."""
     freeze_after: Annotated[int, Field(ge=1)] = 500
     """Stable sessions that thresholds are taken from."""
+    thresholds_age: Annotated[float, Field(ge=0, le=2_592_000)] = 86_400.0
+    """They may be of the prompt's last rollout, if that ended no longer ago; 0: always of the same one."""
     max_open: Annotated[int, Field(ge=1)] = 400_000
     """Sessions of one rollout held at once by the controller."""
     hard_stop: Annotated[int, Field(ge=1)] = 20
@@ -230,7 +238,8 @@ class EvidenceSettings(Section):
 
     def changes(self) -> dict[str, float]:
         """The limits of the analysis that differ from their defaults."""
-        return self.model_dump(exclude_defaults=True, exclude={"measured_per_second"})
+        others = {"measured_per_second", "keep_seconds", "keep_bytes"}
+        return self.model_dump(exclude_defaults=True, exclude=others)
 
 
 class Settings(Section):

@@ -20,6 +20,9 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     decisions/{rollout}                        what was decided on them (a log)
     checkpoint/{rollout}                       the fold's state and its place in the log
     verdict/{prompt}/{rollout}                 the newest verdict, for people
+    past/{prompt}                              how its live version answered when the last rollout ended
+    beginning/{rollout}                        what was known of the baseline when it started
+    kept/{rollout}                             how much of its evidence is left
 """
 
 DEPLOYMENTS = "deployment/"
@@ -36,6 +39,7 @@ ALERT_CURSOR = "alert-cursor"
 DELIVERIES = "delivery/"
 PINS = "pin/"
 ALIASES = "alias/"
+KEPT = "kept/"
 CONTROLLER = "controller"  # the lease
 
 
@@ -128,3 +132,15 @@ def verdict(prompt: str, rollout: str) -> str:
 def verdicts(prompt: str) -> str:
     """The prefix of what was found in a prompt's rollouts."""
     return f"verdict/{prompt}/"
+
+
+def past(prompt: str) -> str:
+    return f"past/{prompt}"
+
+
+def beginning(rollout: str) -> str:
+    return f"beginning/{rollout}"
+
+
+def kept(rollout: str) -> str:
+    return f"{KEPT}{rollout}"

@@ -1,4 +1,8 @@
 """What is counted and shown.
 
-histograms   times by version: to the first token, in all, between events
+metrics      the table of all metrics: names, kinds, labels, meaning (docs/metrics.md is made from it)
+histograms   times in buckets
+counts       a worker's counts since it last told them
+tally        the counts of all processes of a supervisor added up
+exposition   /metrics as text
 """

@@ -26,6 +26,38 @@ class Usage(msgspec.Struct, frozen=True):
     cache_write_1h: int = 0
 
 
+def kinds(usage: Usage) -> tuple[int, ...]:
+    """Each token in one kind: input, cache read, cache write, input audio, output, reasoning, output audio.
+    What is more than the whole, as some providers count, is taken for the whole.
+
+    >>> kinds(Usage(prompt=100, completion=50, cached=60, cache_write=10, reasoning=30, audio_out=5))
+    (30, 60, 10, 0, 15, 30, 5)
+    """
+    audio_in = min(usage.audio_in, usage.prompt)
+    read = min(usage.cached, usage.prompt - audio_in)
+    written = min(usage.cache_write, usage.prompt - audio_in - read)
+    audio_out = min(usage.audio_out, usage.completion)
+    reasoning = min(usage.reasoning, usage.completion - audio_out)
+    plain_in = usage.prompt - audio_in - read - written
+    return plain_in, read, written, audio_in, usage.completion - audio_out - reasoning, reasoning, audio_out
+
+
+BYTES_PER_TOKEN = 4  # of English text, as the providers' own rules of thumb say
+
+
+def estimate(told: Usage | None, request: int, events: int) -> Usage:
+    """Of a stream that was cut before its end. `told`: what the provider said at its begin, if anything;
+    `request`: bytes that were sent; `events`: that have come, about one for each token.
+
+    >>> estimate(None, 4000, 20)
+    Usage(prompt=1000, completion=20, cached=0, cache_write=0, reasoning=0, audio_in=0, audio_out=0, \
+cache_write_1h=0)
+    """
+    if told is None:
+        return Usage(prompt=request // BYTES_PER_TOKEN, completion=events)
+    return msgspec.structs.replace(told, completion=max(told.completion, events))
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What a response that was not streamed tells of itself; `finish_reason` in chat's words, `id` what a
     later request may refer to it by."""

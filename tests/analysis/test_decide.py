@@ -138,6 +138,23 @@ def test_an_incident_holds_and_stops_the_bake_clock() -> None:
     assert after.bake < 2402.0 - 25.0
 
 
+def test_an_outage_is_no_evidence_once_it_is_over() -> None:
+    """Sessions that met only a failing provider neither fill a stage nor pass a gate."""
+    without = msgspec.structs.replace(STANDARD, gates=("errors", "safety"))
+    state = evidence(without)
+    log = Log(state)
+    for number in range(1200):
+        unit = pin(number, 3.0 * number, canary=number % 2 == 0)
+        log.write(3.0 * number + 1.0, *whole(unit, outcome="provider"))
+    assert answered(state, position(1), HOUR, without).hold == "incident"
+    for second in range(3600, 3600 + 1800, 5):
+        log.write(float(second))
+    assert not state.state.incident.active
+    first, last = [answered(state, position(stage), 3 * HOUR, without) for stage in (0, 1)]
+    assert (first.action, first.rule, first.canary_units) == ("bake", "units", 0)
+    assert (last.action, last.rule) == ("bake", "gates")
+
+
 def test_shares_that_are_wrong_hold() -> None:
     verdict = answered(filled(share=0.7, gap=2.0), position())
     assert (verdict.action, verdict.hold, verdict.rule) == ("hold", "srm", "srm:assigned")

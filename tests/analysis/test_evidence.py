@@ -15,6 +15,7 @@ from gateway.domain.observation import Evidence as Record
 from gateway.errors import InvalidValue
 from gateway.stats.eprocess import Harm, measured_share
 from gateway.stats.srm import HOLD_AT
+from gateway.stats.wealth import evidence_for
 from tests.support.fold import COLD, STANDARD, Log, ended, evidence, pin, score, whole
 
 
@@ -219,13 +220,92 @@ def test_a_first_request_still_running_at_its_watermark_is_slower_than_shorter_t
     assert state.state.completed.units == 1
 
 
-def test_providers_failures_bring_no_times() -> None:
+def test_a_session_that_never_reached_the_model_is_no_evidence() -> None:
+    """Neither good nor bad: an outage must not pass a gate, nor fill a stage."""
     state = evidence()
     log = Log(state)
-    log.write(1.0, *whole(pin(1, 0.0), outcome="provider"))
-    log.write(100.0)
+    for number in range(400):
+        at = 5.0 * number
+        unit = pin(number, at, canary=number % 2 == 0)
+        log.write(at + 1.0, *whole(unit, outcome="provider"), ended(unit, outcome="provider", turn=1, at=at))
+    log.write(4000.0)
+    for metric in ("latency_p50", "cost", "errors", "safety"):
+        assert units(state, metric) == [0, 0]
+        gate = state.state.comparisons[metric].gate
+        assert gate is not None
+        assert gate.get() == 0.0
+    assert (state.state.completed.units, state.state.canaries) == (0, [0, 0, 0])
+    assert state.sessions == (200, 200)
+
+
+def test_a_session_that_reached_the_model_later_has_errors_but_no_times() -> None:
+    state = evidence()
+    log = Log(state)
+    unit = pin(1, 0.0)
+    log.write(1.0, *whole(unit, outcome="provider"), ended(unit, turn=1, at=0.5))
+    log.write(1000.0)
     assert units(state, "latency_p50") == [0, 0]
-    assert state.state.completed.units == 1
+    assert units(state, "errors") == [1, 0]
+    assert state.state.completed.units == 0
+
+
+def test_a_client_that_left_and_a_record_that_was_lost() -> None:
+    """How long clients wait depends on the arm, so who leaves stays in; a lost record tells nothing."""
+    state = evidence()
+    log = Log(state)
+    log.write(1.0, *whole(pin(1, 0.0), outcome="client"))
+    log.write(1.0, Assigned(pin(2, 0.0, canary=True)))
+    log.write(1000.0)
+    assert units(state, "errors") == [1, 0]
+    assert state.sessions == (1, 1)
+
+
+def test_a_provider_that_fails_one_arm_alone_is_a_wrong_share() -> None:
+    state = evidence()
+    log = Log(state)
+    rng = Random(5)
+    for number in range(2000):
+        unit = pin(number, float(number), canary=rng.random() < 0.5)
+        fails = unit.canary and rng.random() < 0.4
+        log.write(number + 1.0, *whole(unit, outcome="provider" if fails else "ok"))
+    log.write(3000.0)
+    assert state.state.assigned.get() < HOLD_AT <= state.state.completed.get()
+
+
+def wrong_shares(errors: float, later: float) -> tuple[Evidence, Harm]:
+    """Two of three sessions go to the canary, where half should; a share of them has an error, of the
+    canary's another one after 1,000 s. Beside the state: harm as it would be if nobody had noticed."""
+    state, naive = evidence(), Harm.of(0.0)
+    log = Log(state)
+    rng = Random(11)
+    for number in range(2500):
+        unit = pin(number, float(number), canary=rng.random() < 2 / 3)
+        fails = rng.random() < (later if unit.canary and number > 1000 else errors)
+        if fails:
+            naive.update(unit.canary, 1.0, 0.5, 0.0)
+        log.write(number + 1.0, *whole(unit, outcome="prompt" if fails else "ok"))
+    return state, naive
+
+
+def test_wrong_shares_are_not_harm() -> None:
+    state, naive = wrong_shares(0.05, 0.05)
+    assert naive.get() > evidence_for(0.01)
+    assert state.state.mismatched_at is not None
+    assert not state.state.crossed
+    again = Evidence.from_bytes(state.to_bytes())
+    Log(again, "later").write(4000.0, *whole(pin(9999, 3999.0, canary=True), outcome="prompt"))
+    before = harm(again, "errors")
+    Log(again, "later still").write(4100.0)
+    assert harm(again, "errors") == before  # an event is nothing until its session is final
+    Log(again, "last").write(5000.0)
+    assert harm(again, "errors") != before
+
+
+def test_harm_is_found_although_shares_are_wrong() -> None:
+    state, _ = wrong_shares(0.03, 0.1)
+    found, noticed = state.state.crossed["errors"], state.state.mismatched_at
+    assert noticed is not None
+    assert noticed < found
 
 
 def test_warm_up_leaves_latency_out_and_keeps_cost() -> None:

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.decisions.run import Run, observe, simulate
-from benchmarks.decisions.scenario import AA, BY_NAME, Behaviour, Scenario, canary
+from benchmarks.decisions.observe import observe
+from gateway.simulation.rollout import Run, simulate
+from gateway.simulation.scenario import AA, BY_NAME, Behaviour, Scenario, canary
 
 
 def runs(scenario: Scenario, count: int, first: int = 0) -> list[Run]:
@@ -117,17 +118,11 @@ def test_harm_is_found_by_its_own_family(name: str, rule: str, median: int) -> N
 
 
 @pytest.mark.parametrize(
-    "scenario",
-    [
-        canary("judge at its tolerance", score=0.75),
-        canary("errors at their tolerance", errors=0.025),
-        canary("safety at its tolerance", safety=0.025),
-        canary("cost at its tolerance", tokens=385.0),
-    ],
-    ids=lambda scenario: scenario.name,
+    "name",
+    ["judge -.05", "errors at their tolerance", "safety at its tolerance", "cost at its tolerance"],
 )
-def test_a_candidate_at_its_tolerance_is_seldom_promoted(scenario: Scenario) -> None:
-    assert promoted(runs(replace(scenario, hours=8.0), 8)) <= 2
+def test_a_candidate_at_its_tolerance_is_seldom_promoted(name: str) -> None:
+    assert promoted(runs(replace(BY_NAME[name], hours=8.0), 8)) <= 2
 
 
 def test_scores_that_are_missing_in_one_arm_hold() -> None:
@@ -162,16 +157,16 @@ def test_a_simulation_is_its_seed() -> None:
 
 def test_other_rules_do_what_they_are_known_for() -> None:
     """Peeking finds harm where there is none; Mann-Whitney does not see a five-level scale."""
-    harmless = [{rule.name: rule.at for rule in observe(AA, seed)} for seed in range(10)]
-    peeked = sum(run["t-test, peeked"] is not None for run in harmless)
-    again = sum(run["fixed rule, checked all the time"] is not None for run in harmless)
+    harmless = [{each.rule: each.tripped for each in observe(AA, seed)} for seed in range(10)]
+    peeked = sum(run["t-test, peeked"] for run in harmless)
+    again = sum(run["fixed rule, checked all the time"] for run in harmless)
     assert peeked >= 3
     assert again >= 3
-    assert sum(run["YEAST, 500 pairs"] is not None for run in harmless) <= 2
+    assert sum(run["YEAST, 500 pairs"] for run in harmless) <= 2
     levels = observe(BY_NAME["judge -.10, five-level scale"], 0)
-    found = {rule.name: rule.at for rule in levels}
-    assert found["Kayenta, Mann-Whitney"] is None
-    assert found["t-test, peeked"] is not None
+    found = {each.rule: each.tripped for each in levels}
+    assert not found["Kayenta, Mann-Whitney"]
+    assert found["t-test, peeked"]
 
 
 def test_every_scenario_has_a_name_of_its_own() -> None:

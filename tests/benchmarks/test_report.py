@@ -6,11 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.decisions.__main__ import write
+from benchmarks.decisions.__main__ import Bench, Work, write
+from benchmarks.decisions.hours import Reference, row
+from benchmarks.decisions.hours import markdown as hours_table
+from benchmarks.decisions.observe import Watched
+from benchmarks.decisions.plot import overview
 from benchmarks.decisions.report import ours, theirs
-from benchmarks.decisions.rules import RULES
-from benchmarks.decisions.run import Run
-from benchmarks.decisions.scenario import AA, BY_NAME
+from gateway.simulation.rollout import Run, simulate
+from gateway.simulation.scenario import AA, BY_NAME
 
 
 def run(seed: int, outcome: str, canary_sessions: int) -> Run:
@@ -20,23 +23,68 @@ def run(seed: int, outcome: str, canary_sessions: int) -> Run:
 
 def test_a_row_counts_with_its_interval() -> None:
     row = ours(AA, [run(0, "rolled_back", 10), run(1, "promoted", 99), run(2, "promoted", 98)])
-    assert row["rolled_back"] == {"rate": 0.3333, "low": 0.0615, "high": 0.7923}
+    assert row["rolled_back"] == {"hits": 1, "runs": 3, "rate": 0.3333, "low": 0.0615, "high": 0.7923}
     assert row["promoted"]["rate"] == 0.6667
-    assert row["canary_sessions"] == [10, 10]
+    assert row["canary_sessions"] == (10, 10)
     assert (row["because"], row["held"]) == ({"harm:judge": 1}, {"incident": 3})
 
 
 def test_files_keep_the_scenarios_that_were_not_run_again(tmp_path: Path) -> None:
-    tripped = [rule() for rule in RULES]
-    tripped[0].at, tripped[0].canary_sessions = 60.0, 5
+    watched = [Watched("A/A", seed, "t-test, peeked", seed == 1, 60.0, 5, 9) for seed in range(4)]
     other = replace(BY_NAME["judge -.10"])
-    write([ours(AA, [run(0, "promoted", 1)]), *theirs(AA, [tripped])], tmp_path)
+    write([ours(AA, [run(0, "promoted", 1)]), *theirs(AA, watched)], tmp_path)
     write([ours(other, [run(0, "rolled_back", 1)])], tmp_path)
     write([ours(AA, [run(0, "rolled_back", 1)])], tmp_path)
     rows = json.loads((tmp_path / "decisions.json").read_text())
-    assert [(row["scenario"], row["rolled_back"]["rate"]) for row in rows] == [
-        ("A/A", 1.0),
-        ("judge -.10", 1.0),
+    assert [(row["scenario"], row["rule"], row["rolled_back"]["rate"]) for row in rows] == [
+        ("A/A", "this gateway", 1.0),
+        ("A/A", "t-test, peeked", 0.25),
+        ("judge -.10", "this gateway", 1.0),
     ]
     assert "| judge -.10 | harmful | this gateway | 1 | 100.0%" in (tmp_path / "decisions.md").read_text()
-    assert (tmp_path / "decisions.html").read_text().count("<rect") == 2
+    page = (tmp_path / "decisions.html").read_text()
+    assert page.count(">missed regression<") == page.count(">false rollback<") == 1
+    assert "t-test, peeked, 4 runs" in page
+    assert page.count("25.0%") == 1
+
+
+def test_the_overview_counts_each_scenario_once_where_every_rule_was_tried() -> None:
+    bad, late = BY_NAME["judge -.10"], BY_NAME["A/A late scores"]
+    watched = [Watched("A/A", seed, "t-test, peeked", seed == 1, 60.0, 5, 9) for seed in range(4)]
+    missed = [Watched(bad.name, 0, "t-test, peeked", False, 60.0, 5, 9)]
+    rows = [
+        *[ours(AA, [run(0, "promoted", 1)]), *theirs(AA, watched)],
+        *[ours(bad, [run(0, "rolled_back", 50)]), *theirs(bad, missed)],
+        ours(late, [run(0, "rolled_back", 1)]),
+    ]
+    mine, other = overview(rows)
+    assert mine["scenario"] == other["scenario"] == "mean of 2 scenarios"
+    assert (mine["rolled_back"]["rate"], mine["missed"]["rate"]) == (0.0, 0.0)
+    assert (other["rolled_back"]["rate"], other["missed"]["rate"]) == (0.25, 1.0)
+    assert (mine["canary_sessions"], other["canary_sessions"]) == ([50, 50], None)
+    assert overview([ours(late, [run(0, "promoted", 1)])]) == []
+
+
+def test_a_benchmark_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    scenario = replace(AA, hours=0.05)
+    bench = Bench(tmp_path)
+    steps = bench.work(Work(scenario, 3, 1))
+    next(steps)
+    next(steps)
+    with (tmp_path / "decisions-runs.jsonl").open("a") as file:
+        file.write('{"scenario":"A/A","se')
+    again = Bench(tmp_path)
+    assert [each.seed for each in again.runs.values] == [0, 1]
+    assert len(list(again.work(Work(scenario, 3, 1)))) == 4
+    assert [each.seed for each in Bench(tmp_path).runs.values] == [0, 1, 2]
+    assert again.runs.values[2] == simulate(scenario, 2)
+    assert {row["rule"]: row["runs"] for row in again.write()}["t-test, peeked"] == 1
+
+
+def test_hours_count_what_was_never_promoted_as_longest() -> None:
+    runs = [run(0, "promoted", 1), run(1, "promoted", 1), run(2, "rolled_back", 1)]
+    made = row(Reference("fast", 100, 6.0, float("inf")), runs)
+    assert (made["median"], made["eighty"], made["reference_eighty"]) == (1.0, 1.0, None)
+    made = row(Reference("fast", 100, 6.0, 8.0), [run(0, "promoted", 1), *[run(1, "undecided", 1)] * 2])
+    assert (made["median"], made["eighty"], made["rolled_back"]) == (None, None, 0.0)
+    assert hours_table([made]).splitlines()[-1] == "| fast | 100 | 3 | – / – | 6 / 8 | 0.0% |"

@@ -1,9 +1,15 @@
 """What people type, as processes, on the store and through the admin API alike."""
 
+import asyncio
 import re
+from pathlib import Path
 
 import pytest
 
+from gateway.control.baseline import Past
+from gateway.storage import codec, keys
+from gateway.storage.base import Put
+from gateway.storage.sqlite import SqliteStore
 from tests.cli.conftest import Cli
 from tests.support.prompts import described, prompt_text
 
@@ -158,3 +164,28 @@ def test_a_way_back_as_processes(cli: Cli) -> None:
     assert back.out.startswith("support-agent/1 is live; no rollout runs (revision ")
     again = cli.process("rollout", "rollback", "support-agent")
     assert (again.code, again.out, again.err) == (1, "", "error: support-agent has no running rollout\n")
+
+
+async def _quiet(folder: Path, sessions_per_hour: float) -> None:
+    """The prompt's last rollout saw so much traffic."""
+    store = SqliteStore(folder / "store")
+    await store.open()
+    past = Past(1, (await store.tick()).now, sessions_per_hour=sessions_per_hour)
+    await store.commit([Put(keys.past("support-agent"), codec.encode(past), None)])
+    await store.close()
+
+
+def test_a_policy_that_the_traffic_cannot_decide_is_warned_of(cli: Cli) -> None:
+    deployed(cli)
+    asyncio.run(_quiet(cli.folder, 50.0))
+    says = "warning: at 50 sessions/h a decision takes 38.3 h; the maximum bake of standard is 24 h"
+    started, shown = (
+        cli("rollout", "start", "support-agent", "2"),
+        cli("rollout", "status", "support-agent"),
+    )
+    assert (started.code, shown.code) == (0, 0)
+    for result in (started, shown):
+        assert says in result.out
+        assert "0.0632 could be decided" in result.out
+    warnings = (cli("rollout", "status", "support-agent", "--json")).json[0]["warnings"]
+    assert f"warning: {warnings[0]}" == says

@@ -59,3 +59,11 @@ async def test_a_reader_that_follows_concurrent_writers_misses_nothing(fleet: Fl
         mine = [record for record in seen if record.value.startswith(b"%d/" % name)]
         assert [r.value for r in mine] == [b"%d/%d/%d" % (name, i, k) for i in range(40) for k in range(3)]
         assert [record.position for record in mine[2::3]] == written
+
+
+async def test_everything_can_be_trimmed_and_appending_goes_on(store: Store) -> None:
+    await store.append("log", [b"a", b"b"])
+    await store.trim("log", through=2**62)
+    assert await store.read("log", after=0) == ()
+    assert await store.append("log", [b"c"]) == 3
+    assert [record.value for record in await store.read("log", after=0)] == [b"c"]

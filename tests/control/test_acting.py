@@ -127,3 +127,11 @@ def test_old_traffic_is_forgotten() -> None:
     traffic.add(batch(10, range(100)))
     traffic.add(batch(1, range(2000, 2000 + WINDOW)))
     assert traffic.rate(2000.0 + WINDOW) == pytest.approx(1.0, rel=0.02)
+
+
+def test_a_raise_that_is_announced_is_waited_for() -> None:
+    raised = act(started(), verdict("raise_weight", weight=0.4), QUIET, 10.0)
+    assert raised is not None
+    again = verdict("raise_weight", weight=0.5)
+    assert act(raised.planned.deployment, again, QUIET, 10.5) is None
+    assert rollout_of(act(raised.planned.deployment, again, QUIET, 11.5)).raises == 2

@@ -6,14 +6,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from gateway.control.baseline import read_beginning
 from gateway.control.case import begin
 from gateway.control.replay import read_all
 from gateway.control.rollouts import Rollouts
@@ -21,42 +19,12 @@ from gateway.domain.observation import Observed, decode_batch
 from gateway.storage import keys
 from gateway.storage.base import Store
 from gateway.storage.create import create_store
-from tests.support.gateway import Answer, Gateway, RawClient, make_gateway, running
+from tests.support.deciding import EXTRA, SCENARIO, live, load_on, start, until
+from tests.support.gateway import Gateway, make_gateway, running
 from tests.support.redis_server import RedisServer, need_redis_server
 
 PROMISE = 2.0  # s from the evidence that crosses the line
-PATIENCE = 60.0  # s
 PREFIX = "decide"
-
-SCENARIO = """\
-default: {first_token_ms: 5, gap_ms: 0, tokens: 10}
-rules:
-  - {name: bad, contains: bad greeter, behaviour: {error_rate: 1, error_status: 422}}
-"""
-
-EXTRA = """\
-policies:
-  quick:
-    stages: [30%, 50%]
-    min_bake: [2s, 2s]
-    max_bake: 1h
-    min_units: 10
-    tolerance: {errors: 30%}
-    gates: [errors]
-    holdback: {share: .1, watch: 3s}
-  slow:
-    extends: quick
-    min_bake: [10m, 10m]
-evidence:
-  watermark: 1
-  judge_limit: 1
-  event_window: 1
-  upstream_limit: 1
-  latency_warmup: 0
-  incident_window: 3
-  incident_requests: 10
-  incident_longest: 10
-"""
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
@@ -80,72 +48,12 @@ def place(
         server.kill()
 
 
-class Load:
-    """New sessions all the time, about 150 a second, on connections that change."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.answers: list[Answer] = []
-        self.fault = ""  # what the provider is asked to do
-        self._gateway = gateway
-        self._stop = asyncio.Event()
-        self._start = time.time()
-
-    async def ask(self, number: int) -> None:
-        turn = 0
-        while not self._stop.is_set():
-            client = await RawClient.connect(self._gateway.port)
-            for _ in range(10):
-                turn += 1
-                headers = {"x-session-id": f"{self._start}-{number}-{turn}"}
-                if self.fault:
-                    headers["x-sim-fault"] = self.fault
-                body = b'{"model":"m","messages":[{"role":"user","content":"hi %d-%d"}]}' % (number, turn)
-                self.answers.append(await client.post(body, headers))
-                await asyncio.sleep(0.02)
-            await client.close()
-
-    def stop(self) -> None:
-        self._stop.set()
-
-
-@asynccontextmanager
-async def load_on(gateway: Gateway) -> AsyncIterator[Load]:
-    load = Load(gateway)
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(4):
-            tasks.create_task(load.ask(number))
-        try:
-            yield load
-        finally:
-            load.stop()
-
-
-async def until(gateway: Gateway, check: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The newest rollout, as soon as it is as `check` wants it."""
-    limit = time.monotonic() + PATIENCE
-    while True:
-        found = await asyncio.to_thread(gateway.call, "/v1/prompts/greeter/rollouts")
-        newest: dict[str, Any] = found["rollouts"][0]
-        if check(newest):
-            return newest
-        assert time.monotonic() < limit, f"{newest}\n{gateway.log()}"
-        await asyncio.sleep(0.1)
-
-
-def start(gateway: Gateway, edition: str, policy: str) -> str:
-    version = gateway.push(edition)
-    body = {"version": version, "policy": policy, "reason": "a test"}
-    view = gateway.call("/v1/prompts/greeter/rollouts", body)
-    id: str = view["rollout"]["id"]
-    return id
-
-
 async def crossing(store: Store, id: str) -> float:
     """When the first answer of the batch that crossed the line had ended; the answer that did it is one of
     them."""
     await store.open()
     try:
-        evidence = begin(await Rollouts(store).get("greeter", id))
+        evidence = begin(await Rollouts(store).get("greeter", id), await read_beginning(store, id))
         async for record in read_all(store, keys.evidence(id)):
             batch = decode_batch(record.value)
             evidence.fold(batch)
@@ -155,11 +63,6 @@ async def crossing(store: Store, id: str) -> float:
     finally:
         await store.close()
     raise AssertionError("the evidence does not cross the line")
-
-
-def live(gateway: Gateway) -> int:
-    version: int = gateway.call("/v1/prompts/greeter/rollout")["live"]
-    return version
 
 
 async def test_a_bad_version_is_rolled_back_by_itself_within_two_seconds(

@@ -213,7 +213,7 @@ async def test_sighup_changes_all_or_nothing_and_no_request_fails(folder: Path) 
         assert gateway.process is not None
         pids = family(gateway)
         send(gateway, signal.SIGHUP)
-        await until(lambda: len(family(gateway)) > 4)
+        await until(lambda: len(family(gateway)) > 5)
         pids += family(gateway)
         send(gateway, signal.SIGTERM)
         await until(lambda: ended(gateway))

@@ -17,6 +17,8 @@ from gateway.errors import StoreUnavailable
 from gateway.proxy.choice import Choice
 from gateway.proxy.recorder import BATCH, HEARTBEAT, Recorder, Seen
 from gateway.storage import keys
+from gateway.storage.base import Keys
+from gateway.telemetry.histograms import percentile
 from tests.support.scripted_provider import on_uvloop
 from tests.support.worker import WorkerStage, chat_body, request_bytes, until, worker_stage
 
@@ -87,9 +89,47 @@ async def test_a_stream_tells_its_first_token_and_the_histograms_their_gaps(tmp_
         assert seen.first_token is not None
         assert 0.04 < seen.first_token < seen.total
         assert seen.tokens == 10
-        ((_, times),) = stage.worker.histograms
-        assert times.first_token.total_count == times.total.total_count == 1
-        assert times.gap.total_count >= 5
+        told = {name: values for name, _, values in stage.worker.counts.take()}
+        assert sum(told["first_token_seconds"][:-1]) == sum(told["total_seconds"][:-1]) == 1
+        assert told["first_token_seconds"][-1] == seen.first_token
+        assert sum(told["gap_seconds"][:-1]) >= 5
+
+
+class SlowPins:
+    """A store that takes its time for pins."""
+
+    delay = 0.3  # s
+
+    def __init__(self, store: Keys) -> None:
+        self._store = store
+
+    async def get_key(self, key: str) -> bytes | None:
+        await asyncio.sleep(self.delay)
+        return await self._store.get_key(key)
+
+    async def set_all_if_absent(self, items: Sequence[tuple[str, bytes, float]]) -> tuple[bytes, ...]:
+        await asyncio.sleep(self.delay)
+        return await self._store.set_all_if_absent(items)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@on_uvloop
+async def test_what_pins_take_is_no_latency_of_an_arm(tmp_path: Path, streamed: bool) -> None:
+    """Only buckets below the weight are looked up: it would look like a slower canary."""
+    async with worker_stage(tmp_path, scenario=SCENARIO) as stage:
+        await stage.deploy()
+        await stage.roll_out(policy="fast")
+        await until(lambda: weight_in_force(stage) == 0.5)
+        stage.worker.pins._store = SlowPins(stage.worker.store)  # type: ignore[assignment]
+        asking = [stage.ask(chat_body(stream=streamed), session(number)) for number in range(16)]
+        await asyncio.gather(*asking)
+        _, observed = await records(stage)
+        assert len(observed) == 16
+        assert {record.unit.canary for record in observed} == {False, True}
+        assert max(record.total for record in observed) < SlowPins.delay
+        assert stage.worker.pins.counts.lookups > 0
+        slowest = max(percentile(times.total, 0.99) for _, times in stage.worker.histograms)
+        assert slowest >= 0.9 * SlowPins.delay  # what the client waited for
 
 
 @pytest.mark.parametrize("streamed", [True, False])
@@ -120,7 +160,9 @@ async def test_failures_are_told_apart(tmp_path: Path, behaviour: str, outcome: 
         await stage.ask(headers=session("a"))
         _, (seen,) = await records(stage)
         assert seen.outcome == outcome
-        assert list(stage.worker.histograms) == []
+        told = {name: labels for name, labels, _ in stage.worker.counts.take()}
+        assert "total_seconds" not in told
+        assert told["requests_total"][-1] == outcome
 
 
 @on_uvloop

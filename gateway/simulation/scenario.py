@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Truth = Literal["same", "harmful", "better", "tolerated"]
+RATE = 1000.0  # sessions/h where a scenario is not about traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Scenario:
     name: str
     truth: Truth = "same"
     policy: str = "standard"
-    per_hour: float = 1000.0
+    per_hour: float = RATE
     stable: Behaviour = field(default_factory=Behaviour)
     canary: Behaviour = field(default_factory=Behaviour)
     effect_after: float = 0.0
@@ -118,10 +119,15 @@ SCENARIOS: tuple[Scenario, ...] = (
     replace(both(canary("safety 1 to 5 %"), safety=0.01), canary=Behaviour(safety=0.05)),
     canary("errors .5 to 5 %", errors=0.05),
     canary("only the p99", "harmful", slow=(0.02, 2.5)),
+    canary("errors at their tolerance", errors=0.025),
+    canary("safety at its tolerance", safety=0.025),
+    canary("cost at its tolerance", tokens=385.0),
+    canary("latency at its tolerance", latency=4.55),
     canary("tokens +30 %", tokens=390.0),
     canary("tokens, 5 % × 5", long=(0.05, 5.0)),
     canary("tokens +10 %, intended", "tolerated", tokens=330.0),
     replace(AA, name="A/A outage", outage=(2400.0, 3000.0, 0.6)),
+    replace(AA, name="A/A blackout", outage=(2400.0, 6000.0, 1.0)),
     replace(both(AA, score_delay=60.0), name="A/A late scores"),
     canary("A/A scores late in the canary", "same", score_delay=60.0),
     replace(canary("A/A 30 % unscored in the canary", "same", unscored=0.30), hours=5.0),
@@ -132,6 +138,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     replace(canary("judge -.10 after 40 min", score=0.70), effect_after=2400.0),
     replace(AA, name="A/A daily rhythm", rhythm=0.5, period=7200.0),
     replace(AA, name="A/A SRM .10 to .13", misassigned=1.3, hours=8.0),
+    replace(canary("errors .5 to 5 %, SRM .10 to .13", errors=0.05), misassigned=1.3, hours=8.0),
     canary("judge +.05", "better", score=0.85),
     replace(AA, name="A/A five-level scale", levels=5),
     replace(canary("judge -.10, five-level scale", score=0.70), levels=5),

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 
 import msgspec
 
-from benchmarks.decisions.rules import RULES, Rule
-from benchmarks.decisions.scenario import Scenario
-from benchmarks.decisions.sessions import Setting, World, known_thresholds
 from gateway.analysis.decide import decide
 from gateway.analysis.evidence import Evidence
 from gateway.analysis.rules import Rules
@@ -17,15 +13,16 @@ from gateway.analysis.sampling import rates
 from gateway.analysis.verdict import Position, Verdict
 from gateway.domain.observation import Batch
 from gateway.domain.policy import Policy, read_policy
+from gateway.simulation.scenario import Scenario
+from gateway.simulation.sessions import Setting, World, known_thresholds
 
 CAP = 500.0  # measured sessions/s
-OBSERVED, RAMP = 4.0, 0.125  # h at 1,000 sessions/h and more; part of it in stage 1
 LOOK_EVERY = 30.0  # s between verdicts while there is no alarm: harm is looked at with every batch
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """`outcome`: rolled_back, promoted (the watch began), undecided. `seconds`: until then."""
+class Run(msgspec.Struct, frozen=True):
+    """`outcome`: rolled_back, promoted (the watch began), undecided. `seconds`: until then, as are the counts
+    of what the canary served and the judge was asked. `holds`: reasons for which it held, once each."""
 
     scenario: str
     seed: int
@@ -55,25 +52,6 @@ def simulate(
         if rollout.look(second, Batch("w", int(second), second, tuple(records))):
             break
     return rollout.result(seed)
-
-
-def observe(scenario: Scenario, seed: int) -> list[Rule]:
-    """The other rules on the same world, with a fixed plan: stage 1 for half an hour, then weight .5, for
-    `OBSERVED` hours in all. They are given more time than they would need."""
-    policy = read_policy(scenario.policy)
-    per_second = scenario.per_hour / 3600.0
-    weight = policy.stages[0].weight(scenario.per_hour)
-    first = rates(policy, weight, per_second, CAP, first_stage=True)
-    world = World(scenario, Random(f"{scenario.name} {seed}"), Setting(weight, first, 0.0))
-    found = [rule() for rule in RULES]
-    hours = OBSERVED * max(1.0, 1000.0 / scenario.per_hour)
-    for second, records in world.seconds(hours * 3600.0):
-        if second == RAMP * hours * 3600.0:
-            later = rates(policy, 0.5, per_second, CAP, first_stage=False)
-            world.setting = Setting(0.5, later, second)
-        for rule in found:
-            rule.see(second, records, world.counts)
-    return found
 
 
 class _Rollout:

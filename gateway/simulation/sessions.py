@@ -12,12 +12,12 @@ from heapq import heappop, heappush
 from math import exp, log, pi, sin
 from random import Random
 
-from benchmarks.decisions.scenario import Behaviour, Scenario
 from gateway.analysis.sampling import Rates
 from gateway.analysis.thresholds import Thresholds, freeze
 from gateway.domain.assignment import bucket, judged, sampled
 from gateway.domain.observation import Assigned, Drawn, Evidence, Observed, Scored
 from gateway.domain.policy import Policy
+from gateway.simulation.scenario import Behaviour, Scenario
 
 POOL = 20_000
 SIGMA = 0.5  # of log-normal times and tokens

@@ -1,0 +1,70 @@
+"""What a controller tells its supervisor about once a second: rollouts are shown by the holder of the lease
+alone, so that a fleet shows each of them once."""
+
+from __future__ import annotations
+
+from gateway.analysis.verdict import Verdict
+from gateway.control.case import Case, Decision
+from gateway.control.controller import Controller
+from gateway.telemetry.metrics import Sample
+
+
+def decided(controller: Controller) -> list[Sample]:
+    """Changes made since the last time; they are forgotten here."""
+    found: list[Sample] = [
+        ("decisions_total", (event,), (count,)) for event, count in controller.events.items()
+    ]
+    controller.events.clear()
+    return found
+
+
+def running(controller: Controller) -> list[Sample]:
+    """How the rollouts stand."""
+    if controller.lease is None:
+        return [("controller_leads", (), (0,))]
+    found: list[Sample] = [("controller_leads", (), (1,))]
+    for case in controller.cases.values():
+        found += _case(case)
+    return found
+
+
+def _case(case: Case) -> list[Sample]:
+    rollout, newest = case.rollout, case.newest
+    prompt = rollout.prompt
+    names = (prompt, rollout.id, str(rollout.baseline), str(rollout.candidate), rollout.phase)
+    found: list[Sample] = [("rollout_info", names, (1,)), ("rollout_stage", (prompt,), (rollout.stage,))]
+    return found if newest is None else found + _decision(prompt, newest)
+
+
+def _decision(prompt: str, decision: Decision) -> list[Sample]:
+    verdict = decision.verdict
+    said = (prompt, verdict.action, verdict.rule, verdict.hold or "none")
+    return [
+        ("rollout_weight", (prompt,), (decision.at.weight,)),
+        ("rollout_verdict", said, (1,)),
+        ("rollout_decided_at_seconds", (prompt,), (decision.now,)),
+        ("rollout_evidence_dropped", (prompt,), (verdict.dropped,)),
+        ("rollout_open_sessions", (prompt,), (verdict.open_sessions,)),
+        *_evidence(prompt, verdict),
+    ]
+
+
+def _evidence(prompt: str, verdict: Verdict) -> list[Sample]:
+    found: list[Sample] = [
+        ("rollout_srm_e", (prompt, stream.name), (stream.e,)) for stream in verdict.streams
+    ]
+    for family in verdict.families:
+        labels = (prompt, family.name)
+        found += [("rollout_harm_e", labels, (family.e,)), ("rollout_harm_needs", labels, (family.needs,))]
+    for metric in verdict.metrics:
+        stable, canary = metric.units
+        found += [
+            ("rollout_units", (prompt, "stable", metric.name), (stable,)),
+            ("rollout_units", (prompt, "canary", metric.name), (canary,)),
+        ]
+        if metric.gate_e is not None and metric.gate_needs is not None:
+            found.append(("rollout_gate_e", (prompt, metric.name), (metric.gate_e,)))
+            found.append(("rollout_gate_needs", (prompt, metric.name), (metric.gate_needs,)))
+        if metric.difference is not None:
+            found.append(("rollout_difference", (prompt, metric.name), (metric.difference,)))
+    return found
