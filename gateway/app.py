@@ -1,6 +1,6 @@
 """Composition: what each kind of process is made of. `python -m gateway.app ROLE SLOT LISTENER REPORTS` is
-how the supervisor starts one; settings come as the first line of standard input, whose end means that the
-supervisor is gone.
+how the supervisor starts one (the judge by `gateway.judge`); settings come as the first line of standard
+input, whose end means that the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -193,28 +193,42 @@ async def run_controller(process: Process) -> None:
     """Folds, decides, acts; ready though the store is down, because requests are served without it, but not
     before it is known whether the store can be used at all."""
     store = store_of(process.settings)
+    await with_store(process, store, lambda: _control(process, store))
+
+
+async def _control(process: Process, store: Store) -> None:
+    controller = build_controller(process.settings, store)
+    telling = asyncio.create_task(
+        _tell(process, lambda: {"counts": decided(controller), "gauges": running(controller)})
+    )
+    await controller.run(process.stop)
+    telling.cancel()
+
+
+async def with_store(process: Process, store: Store, work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work` once the store answers, unless it is time to stop before. Ready as soon as it is known that
+    the store can be used at all."""
     opening = asyncio.create_task(_open_when_up(process, store, process.ready))
     stopped = asyncio.create_task(process.stop.wait())
     await asyncio.wait((opening, stopped), return_when=asyncio.FIRST_COMPLETED)
     if opening.done():
         opening.result()
         process.ready()
-        controller = build_controller(process.settings, store)
-        telling = asyncio.create_task(
-            _tell(process, lambda: {"counts": decided(controller), "gauges": running(controller)})
-        )
-        await controller.run(process.stop)
-        telling.cancel()
+        await work()
     opening.cancel()
     stopped.cancel()
     await store.close()
 
 
 def build_controller(settings: Settings, store: Store) -> Controller:
-    owner = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
     evidence = settings.evidence
     keep = Keep(evidence.keep_seconds, evidence.keep_bytes)
-    return Controller(store, owner=owner, cap=evidence.measured_per_second, keep=keep)
+    return Controller(store, owner=owner(), cap=evidence.measured_per_second, keep=keep)
+
+
+def owner() -> str:
+    """Names this start of this process in leases, claims and logs."""
+    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 async def run_health(process: Process) -> None:
@@ -365,16 +379,16 @@ ROLES: dict[str, Callable[[Process], Awaitable[None]]] = {
 }
 
 
-async def _run(process: Process, role: str) -> None:
+async def _run(process: Process, work: Callable[[Process], Awaitable[None]]) -> None:
     await process.start()
     try:
-        await ROLES[role](process)
+        await work(process)
     except ConfigError as error:
         process.refuse(error.message)
         sys.exit(REFUSED_EXIT)
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str], roles: Mapping[str, Callable[[Process], Awaitable[None]]] = ROLES) -> None:
     role, slot, listener, reports = arguments[0], *(int(value) for value in arguments[1:4])
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s %(levelname)s {role}-{slot} %(name)s: %(message)s"
@@ -389,7 +403,7 @@ def main(arguments: list[str]) -> None:
     async def run() -> None:
         process = Process(settings, slot, sock, reports)
         try:
-            await _run(process, role)
+            await _run(process, roles[role])
         finally:
             process.reports.close()
 

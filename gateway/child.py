@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 RESTART_FIRST, RESTART_MOST = 0.2, 10.0  # s, doubling
 STABLE_AFTER = 30.0  # s of life after which the backoff starts anew
 KILL_GRACE = 5.0  # s beyond the drain limit
+ENTRY = "gateway.app"
+ENTRIES = {"judge": "gateway.judge"}  # what loads the OpenAI SDK is no module of the others
 HURRY_GRACE = 2.0  # s after being told twice
 LONGEST_REPORT = 16 * 1024 * 1024  # bytes
 
@@ -140,7 +142,7 @@ class Child:
         listener = -1 if self._sock is None else self._sock.fileno()
         arguments = (self.role, str(self._slot), str(listener), str(reports))
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway.app", *arguments),
+            *(sys.executable, "-m", ENTRIES.get(self.role, ENTRY), *arguments),
             stdin=PIPE,
             pass_fds=(reports,) if self._sock is None else (listener, reports),
             start_new_session=True,

@@ -31,13 +31,14 @@ from gateway.telemetry.tally import Tally, together
 
 logger = logging.getLogger(__name__)
 
-Role = Literal["all", "worker", "control"]
+Role = Literal["all", "worker", "control", "judge"]
 ROLES: dict[Role, tuple[str, ...]] = {
-    "all": ("worker", "services", "controller", "simulator"),
+    "all": ("worker", "services", "controller", "judge", "simulator"),
     "worker": ("worker", "health"),
-    "control": ("services", "controller", "simulator"),
+    "control": ("services", "controller", "judge", "simulator"),
+    "judge": ("judge",),
 }
-SILENT = ("controller",)  # nobody connects to it: one process, no socket
+SILENT = ("controller", "judge")  # nobody connects to them: one process each, no socket
 TELLS = ("services", "health")  # they answer /readyz, so they hear how the others are
 STAYS = ("simulator",)  # as a real provider would while the gateway changes its configuration
 BACKLOG = 2048
@@ -63,10 +64,12 @@ class Supervisor:
     async def run(self) -> None:
         """Until SIGTERM or SIGINT and everything has drained. Raises `ConfigError`."""
         self._settings = prepare(self._settings)
+        if self._role == "judge" and self._settings.judge is None:
+            raise ConfigError("judge: the configuration has no such section, so there is nothing to serve")
         self._sockets = bind_all(self._settings, ROLES[self._role])
         self._listen_to_signals()
         async with asyncio.TaskGroup() as tasks:
-            self._children = self._spawn(tasks, self._settings, self._roles)
+            self._children = self._spawn(tasks, self._settings, self._roles(self._settings))
             while await self._until(lambda: self._reload or bool(_refusals(self._children))):
                 if _refusals(self._children):
                     break
@@ -88,10 +91,10 @@ class Supervisor:
                 children.append(child)
         return children
 
-    @property
-    def _roles(self) -> list[str]:
-        """Those that this configuration has."""
-        return [role for role in ROLES[self._role] if role in self._sockets or role in SILENT]
+    def _roles(self, settings: Settings) -> list[str]:
+        """Those that a configuration has."""
+        there = {*self._sockets, *(role for role in SILENT if role != "judge" or settings.judge is not None)}
+        return [role for role in ROLES[self._role] if role in there]
 
     def _ended(self, child: Child, task: asyncio.Task[None]) -> None:
         del self._running[child]
@@ -160,7 +163,7 @@ class Supervisor:
         except ConfigError as error:
             _not_taken("; ".join(error.message.splitlines()))
             return
-        replaced = [role for role in self._roles if role not in STAYS]
+        replaced = [role for role in self._roles(settings) if role not in STAYS]
         coming = self._coming = self._spawn(tasks, settings, replaced)
         try:
             async with asyncio.timeout(SUCCESSION_LIMIT):

@@ -61,12 +61,14 @@ class Observed(msgspec.Struct, frozen=True, array_like=True, tag="o", gc=False):
 
 
 class Scored(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
-    """`score` in [0, 1], 1 is best; None with a `cause` if it could not be judged."""
+    """`score` in [0, 1], 1 is best; None with a `cause` if it could not be judged. `judge`: the digest of
+    model, rubric and prompt that it comes from."""
 
     unit: Drawn
     score: float | None
     judged_at: float
     cause: str = ""
+    judge: str = ""
 
 
 Evidence = Assigned | Observed | Scored

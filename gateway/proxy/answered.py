@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from gateway.domain.observation import Outcome
 from gateway.domain.outcome import ending_of, outcome
 from gateway.errors import ClientError, GatewayError, PromptError
+from gateway.proxy.judging import Said, said
 from gateway.proxy.recorder import Seen
 from gateway.telemetry.counts import VersionCounts
 from gateway.wire.price import Price
 from gateway.wire.sse import EventScanner
+from gateway.wire.texts import answer_of
 from gateway.wire.usage import Answer, Usage, estimate, kinds
 
 if TYPE_CHECKING:
@@ -57,6 +59,10 @@ class Notes:
     def answer(self, read: Callable[[bytes], Answer | None]) -> Answer | None:
         return read(b"".join(self._body)) if self._body else None
 
+    def whole(self) -> bytes:
+        """An answer that is not streamed; empty if it was too long to keep."""
+        return b"".join(self._body or ())
+
 
 def record(exchange: Managed, error: GatewayError | None = None, *, left: bool = False) -> None:
     """After the last byte, or where none will come: counts and evidence of one managed request.
@@ -98,8 +104,20 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         tokens=None if usage is None else usage.completion,
         again=exchange.headers.get(b"x-stainless-retry-count", b"0") != b"0",
         cost=None if cost is None or usage is None else cost.uncached,
+        said=_said(exchange) if whole else None,
     )
     worker.recorder.ended(choice, seen)
+
+
+def _said(exchange: Managed) -> Said | None:
+    """In words, where the judge may want it."""
+    settings, question = exchange.worker.settings.judge, exchange.question
+    if settings is None or question is None or exchange.notes is None:
+        return None
+    scanner = exchange.scanner
+    if scanner is not None:
+        return said(question, scanner.text or (), settings.answer_bytes)
+    return Said(question, answer_of(exchange.notes.whole(), settings.answer_bytes))
 
 
 def _count_usage(

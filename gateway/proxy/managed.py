@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gateway.errors import (
     BodyTooLarge,
     GatewayError,
-    MalformedRequest,
     Overloaded,
     UpstreamBroken,
     VersionNotFound,
@@ -30,7 +29,7 @@ from gateway.wire import Piece
 from gateway.wire.api import Request
 from gateway.wire.decoding import GZIP, Inflater, decode_body
 from gateway.wire.forwarding import model_of
-from gateway.wire.headers import prompt_headers
+from gateway.wire.headers import prompt_headers, single
 from gateway.wire.routes import api_of
 from gateway.wire.selection import Selection, select
 from gateway.wire.splice import Fields, split
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ONCE = (b"x-prompt", b"x-prompt-variables", b"content-encoding")
 REFUSAL_BYTES = 64 * 1024  # of an error that is read before it is relayed
 
 
@@ -66,6 +64,7 @@ class Managed(Exchange):
         "path",
         "path_prompt",
         "prepared",
+        "question",
         "recorded",
         "refusal",
         "request",
@@ -105,6 +104,7 @@ class Managed(Exchange):
         self.selection: Selection | None = None
         self.sent = 0.0  # when it went on its way to the provider, the loop's time
         self.notes: Notes | None = None
+        self.question: str | None = None  # in words, where the judge may want the answer
         self.recorded = False
         self.complete_at = self.sent_at = self.answered_at = 0.0  # by the fine clock
         self.sent_bytes = 0
@@ -238,7 +238,10 @@ class Managed(Exchange):
         if self.own is None or selection.variables:
             messages = prepared.compiled.render(selection.variables, self.worker.clock)
             self.own = self.api.encode_messages(messages)
+        fields = self.fields
         self._send(ask_usage=self.asked_model() not in self.worker.no_usage)
+        if fields is not None and self.worker.recorder.judges(choice):
+            self.question = self.worker.question_of(fields)
         if choice.alias is not None and choice.rollout and choice.session is not None:
             self.aliasing = Aliasing(self.worker.aliases, choice.session, choice.alias, self._settle)
 
@@ -287,6 +290,7 @@ class Managed(Exchange):
             self.notes = Notes(head.status, body=not self.event_stream)
         if self.event_stream and self.managed:
             self.scanner = self.api.scanner(strip_usage=self.asked_usage)
+            self.scanner.text = None if self.question is None else []
 
     def response_data(self, data: bytes) -> None:
         if self.refusal is not None:
@@ -427,19 +431,6 @@ class Managed(Exchange):
 
 def length(pieces: Sequence[Piece]) -> int:
     return sum(map(len, pieces))
-
-
-def single(headers: Headers) -> dict[bytes, bytes]:
-    """The first value of each. Raises `MalformedRequest` for a repeated one that must be unambiguous."""
-    found = dict(headers)
-    if len(found) < len(headers):
-        names = [name for name, _ in headers]
-        for name in ONCE:
-            if names.count(name) > 1:
-                shown = name.decode()
-                raise MalformedRequest(f"header {shown} is there more than once; send it once", param=shown)
-        found = dict(reversed(headers))
-    return found
 
 
 def inflating(head: ResponseHead) -> tuple[Inflater | None, ResponseHead]:

@@ -1,6 +1,7 @@
 """Evidence of measured sessions, from this worker to the log of their rollout.
 
     pinned   a pin is settled: a session that this worker's own pin drew is `Assigned`
+    judged   the first answer of a judged session goes to the judge's queue (`proxy.judging`)
     ended    an answer's last byte has gone out, or there will be none: its request is `Observed`
 
 Records wait in a buffer and go out every 250 ms as one batch for each rollout, numbered by writer, so that a
@@ -17,11 +18,21 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from gateway.domain.assignment import judged
-from gateway.domain.observation import Assigned, Batch, Drawn, Evidence, Observed, Outcome, encode_batch
+from gateway.domain.observation import (
+    Assigned,
+    Batch,
+    Drawn,
+    Evidence,
+    Observed,
+    Outcome,
+    Scored,
+    encode_batch,
+)
 from gateway.domain.pins import Pin
 from gateway.domain.rollout import Rollout
 from gateway.errors import GatewayError
 from gateway.proxy.choice import Choice
+from gateway.proxy.judging import Said
 from gateway.proxy.pins import Pinning
 from gateway.storage import keys
 from gateway.storage.base import Logs
@@ -32,6 +43,8 @@ FLUSH_EVERY = 0.25  # s
 HEARTBEAT = 2.0  # s without a record after which an empty batch goes out
 BUFFER = 50_000  # records, about 20 MB
 BATCH = 2000  # records, about 200 KB
+
+Judging = Callable[[Rollout, Drawn, Said], str]  # answers why it cannot be judged, or ""
 
 
 class Seen(NamedTuple):
@@ -45,6 +58,7 @@ class Seen(NamedTuple):
     tokens: int | None
     again: bool
     cost: float | None = None  # USD as if nothing had been cached
+    said: Said | None = None  # where it may have to be judged
 
 
 class Book:
@@ -75,6 +89,7 @@ class Recorder:
     ) -> None:
         self.dropped = 0  # records, since the start
         self._buffer = buffer
+        self.judge: Judging | None = None  # takes the first answers of judged sessions
         self._store = store
         self._writer = writer
         self._running = running
@@ -103,7 +118,7 @@ class Recorder:
         if first:
             self._add(assignment.rollout, Assigned(unit))
         if after is not None:
-            self._add(assignment.rollout, _observed(unit, after, first=first))
+            self._observe(assignment.rollout, unit, after, first=first)
 
     def ended(self, choice: Choice, seen: Seen) -> None:
         """A managed request is over."""
@@ -119,7 +134,7 @@ class Recorder:
         unit = self._unit(choice.rollout, choice.session, pin)
         if unit is not None:
             first = pinning is not None and pinning.assignment.reason == "weight"
-            self._add(choice.rollout, _observed(unit, seen, first=first))
+            self._observe(choice.rollout, unit, seen, first=first)
 
     def measures(self, choice: Choice) -> bool:
         """Whether the answer to this request may become evidence."""
@@ -127,6 +142,23 @@ class Recorder:
             return False
         pinning = choice.pinning
         return choice.pin is not None or (pinning is not None and pinning.drawn.evidence)
+
+    def judges(self, choice: Choice) -> bool:
+        """Whether the answer to this request may go to the judge: its session's first, if its pin stands."""
+        pinning = choice.pinning
+        if self.judge is None or pinning is None or not pinning.drawn.evidence:
+            return False
+        pin = pinning.drawn.pin
+        unit = None if pin is None else self._unit(choice.rollout, pinning.session, pin)
+        return unit is not None and unit.judged
+
+    def _observe(self, id: str, unit: Drawn, seen: Seen, *, first: bool) -> None:
+        self._add(id, _observed(unit, seen, first=first))
+        if self.judge is None or seen.said is None or not (first and unit.judged and seen.outcome == "ok"):
+            return
+        rollout = self._running().get(id)
+        if rollout is not None and (cause := self.judge(rollout, unit, seen.said)):
+            self._add(id, Scored(unit, None, self._now(), cause))
 
     def _unit(self, id: str, session: bytes, pin: Pin) -> Drawn | None:
         rollout = self._running().get(id)

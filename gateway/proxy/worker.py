@@ -11,9 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gateway.analysis.rules import Rules
+from gateway.domain.judging import Item
+from gateway.domain.observation import Drawn
 from gateway.domain.pins import PinRules, View
 from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
 from gateway.domain.request_id import RequestId, sign
+from gateway.domain.rollout import Rollout
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
 from gateway.prices import PriceList
 from gateway.proxy.aliases import AliasBoard
@@ -24,6 +28,7 @@ from gateway.proxy.clients import Clients, check_passing
 from gateway.proxy.edge import Edge
 from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.hotkeys import HotKeys
+from gateway.proxy.judging import Outbox, Said
 from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.named import Named, names_model
@@ -37,6 +42,8 @@ from gateway.storage.base import Store
 from gateway.telemetry.counts import Counts
 from gateway.wire.routes import ROUTES, error_shape
 from gateway.wire.selection import split_path
+from gateway.wire.splice import Fields
+from gateway.wire.texts import question_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +53,7 @@ IDLE_GRACE = 1.0  # s
 OPEN_AGAIN = 1.0  # s between attempts to open a store that was not there at the start
 API = b"/v1/"
 MOST_MODELS = 1000
+DEFAULT_RULES = Rules()
 START_PATIENCE = 3.0  # s that a start waits for the store before it serves what is kept on disk
 
 
@@ -89,6 +97,10 @@ class Worker:
             now=self.store_now,
         )
         self.pins.known = self.recorder.pinned
+        self.outbox: Outbox | None = None
+        if settings.judge is not None:
+            self.outbox = Outbox(store, redact=settings.judge.redact, now=self.store_now)
+            self.recorder.judge = self._to_judge
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
         self.sessionless: dict[str, int] = {}  # requests that were assigned one by one, by cause
         self.upstream = Router(settings, clock=self.clock, random=random)
@@ -161,6 +173,17 @@ class Worker:
         )
         return sign(id, self.keys[0]).encode()
 
+    def question_of(self, fields: Fields) -> str:
+        """A conversation in words, as the judge is shown it."""
+        judge = self.settings.judge
+        return "" if judge is None else question_of(fields, judge.question_bytes)
+
+    def _to_judge(self, rollout: Rollout, unit: Drawn, said: Said) -> str:
+        assert self.outbox is not None
+        limit = rollout.rules.get("judge_limit", DEFAULT_RULES.judge_limit)
+        due_at = unit.pinned_at + limit
+        return self.outbox.offer(Item(rollout.prompt, rollout.id, unit, due_at, *said))
+
     def view(self, prompt: str) -> View:
         """What is known of a prompt that has a live version, now."""
         deployment = self.snapshots.deployments[prompt]
@@ -188,6 +211,8 @@ class Worker:
             loop.create_task(work)
             for work in (self.snapshots.run(), self.pins.run(), self.recorder.run(), self._sweep())
         ]
+        if self.outbox is not None:
+            self._tasks.append(loop.create_task(self.outbox.run()))
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises what ended one of the loops: a new process is better than half a worker."""
@@ -317,6 +342,8 @@ class Worker:
         await self.pins.close()
         await self.aliases.close()
         await self.recorder.close()
+        if self.outbox is not None:
+            await self.outbox.close()
         await self.store.close()
 
 

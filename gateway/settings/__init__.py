@@ -6,12 +6,14 @@ string values and nowhere else. An error names the file, the field, the value an
     alerts      who is told of what
     base        words for all sections
     providers   upstreams, breakers, prices
+    judge       the judge's model, rubrics and limits
     model       every section, and the whole
     load        YAML to settings
 """
 
 from gateway.settings.alerts import Alerts, AlertTarget
 from gateway.settings.base import KIB, MIB, Section
+from gateway.settings.judge import JudgeSettings
 from gateway.settings.load import load_settings
 from gateway.settings.model import (
     Admin,
@@ -40,6 +42,7 @@ __all__ = [
     "Bindings",
     "Breaker",
     "EvidenceSettings",
+    "JudgeSettings",
     "Limits",
     "Listen",
     "Price",

@@ -10,6 +10,7 @@ from gateway.domain.policy import Policy, read_policies
 from gateway.errors import InvalidValue
 from gateway.settings.alerts import Alerts
 from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
+from gateway.settings.judge import JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
 
 
@@ -265,6 +266,7 @@ class Settings(Section):
     timeouts: Timeouts = Timeouts()
     evidence: EvidenceSettings = EvidenceSettings()
     alerts: Alerts = Alerts()
+    judge: JudgeSettings | None = None
     policies: dict[NamePattern, dict[str, Any]] = {}
     """Policies of your own by name: the fields that differ from the one that `extends` names (careful,
     standard, fast, or one above it)."""

@@ -126,8 +126,11 @@ class Queue(Protocol):
     async def claim(self, queue: str, owner: str, *, limit: int, lease: float) -> tuple[Claim, ...]:
         """Takes items whose lease has run out, then free ones, oldest first; `attempt` counts from 1."""
 
-    async def acknowledge(self, queue: str, owner: str, id: str) -> bool:
-        """False if the claim was lost to another owner in the meantime; then nothing changes."""
+    async def acknowledge(
+        self, queue: str, owner: str, id: str, *, log: str = "", values: Sequence[bytes] = ()
+    ) -> bool:
+        """False if the claim was lost to another owner in the meantime; then nothing changes. `values` are
+        what the item came to: they are appended to `log` in the same transaction, so exactly once."""
 
     async def bury(self, queue: str, owner: str, id: str, reason: str) -> bool:
         """Moves a claimed item to the dead letters."""

@@ -19,6 +19,9 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     evidence/{rollout}                         batches of records (a log)
     decisions/{rollout}                        what was decided on them (a log)
     checkpoint/{rollout}                       the fold's state and its place in the log
+    judging                                    first answers that wait for the judge (a queue)
+    bench/{rollout}                            model, rubric and prompt that a rollout is judged by
+    spend/{day} · spend/{rollout}              what judging has cost
     verdict/{prompt}/{rollout}                 the newest verdict, for people
     past/{prompt}                              how its live version answered when the last rollout ended
     beginning/{rollout}                        what was known of the baseline when it started
@@ -40,6 +43,8 @@ DELIVERIES = "delivery/"
 PINS = "pin/"
 ALIASES = "alias/"
 KEPT = "kept/"
+JUDGING = "judging"  # the queue
+SPENDING = "spend/"
 CONTROLLER = "controller"  # the lease
 
 
@@ -123,6 +128,15 @@ def decisions(rollout: str) -> str:
 
 def checkpoint(rollout: str) -> str:
     return f"checkpoint/{rollout}"
+
+
+def bench(rollout: str) -> str:
+    return f"bench/{rollout}"
+
+
+def spend(period: str) -> str:
+    """`period` is a day (2026-11-25) or a rollout."""
+    return f"{SPENDING}{period}"
 
 
 def verdict(prompt: str, rollout: str) -> str:

@@ -193,9 +193,11 @@ class RedisStore:
         row = await self._run("claim", names, owner, limit, lease)
         return tuple(Claim(row[i].decode(), row[i + 1], int(row[i + 2])) for i in range(0, len(row), 3))
 
-    async def acknowledge(self, queue: str, owner: str, id: str) -> bool:
-        names = _queue(queue, "values", "claimed", "owners", "attempts", "done")
-        return bool(await self._run("acknowledge", names, id, owner, QUEUE_MEMORY))
+    async def acknowledge(
+        self, queue: str, owner: str, id: str, *, log: str = "", values: Sequence[bytes] = ()
+    ) -> bool:
+        names = (*_queue(queue, "values", "claimed", "owners", "attempts", "done"), f"log:{log}", "positions")
+        return bool(await self._run("acknowledge", names, id, owner, QUEUE_MEMORY, log, *values))
 
     async def bury(self, queue: str, owner: str, id: str, reason: str) -> bool:
         names = _queue(queue, "values", "claimed", "owners", "attempts", "dead", "reasons")

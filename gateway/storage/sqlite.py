@@ -148,8 +148,12 @@ class SqliteStore:
         async with self._guard():
             return await self._evidence.write(job)
 
-    async def acknowledge(self, queue: str, owner: str, id: str) -> bool:
-        job = partial(evidence.acknowledge, queue=queue, owner=owner, id=id, now=self._now())
+    async def acknowledge(
+        self, queue: str, owner: str, id: str, *, log: str = "", values: Sequence[bytes] = ()
+    ) -> bool:
+        job = partial(
+            evidence.acknowledge, queue=queue, owner=owner, id=id, now=self._now(), log=log, values=values
+        )
         async with self._guard():
             return await self._evidence.write(job)
 

@@ -139,13 +139,17 @@ def claim(db: Connection, queue: str, owner: str, limit: int, lease: float, now:
     return tuple(claims)
 
 
-def acknowledge(db: Connection, queue: str, owner: str, id: str, now: float) -> bool:
+def acknowledge(
+    db: Connection, queue: str, owner: str, id: str, now: float, log: str, values: Sequence[bytes]
+) -> bool:
     ended = db.execute(
         """UPDATE items SET state = 'done', at = ?, value = x''
         WHERE queue = ? AND id = ? AND state = 'claimed' AND owner = ?""",
         (now, queue, id, owner),
     ).rowcount
     _forget(db, queue, "done", now)
+    if ended and values:
+        append(db, log, values)
     return ended == 1
 
 

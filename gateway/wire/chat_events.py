@@ -15,6 +15,7 @@ import msgspec
 from gateway.errors import ClientError
 from gateway.wire.splice import replace, split
 from gateway.wire.sse import EventScanner
+from gateway.wire.texts import said_by_message
 from gateway.wire.usage import parse_usage
 
 _BLANK = (b"null", b'""', b"[]", b"{}")
@@ -52,6 +53,16 @@ class _Chunk(msgspec.Struct, gc=False):
     error: Any = None
 
 
+class _Said(msgspec.Struct, gc=False):
+    index: Any = 0
+    delta: Any = None
+
+
+class _Telling(msgspec.Struct, gc=False):
+    choices: list[_Said] | None = None
+
+
+_TELLING = msgspec.json.Decoder(_Telling)
 _OPENING = msgspec.json.Decoder(_Opening)  # until the first token
 _CHUNK = msgspec.json.Decoder(_Chunk)  # after it, deltas are not looked at
 
@@ -73,7 +84,10 @@ class ChatScanner(EventScanner):
         decoder: Any = _CHUNK if self.first_token else _OPENING
         try:
             # One data line, as nearly always: the line's end is white space after JSON.
-            found = decoder.decode(event[6:] if event.startswith(b"data: {") else self._data(event))
+            data = event[6:] if event.startswith(b"data: {") else self._data(event)
+            found = decoder.decode(data)
+            if self.text is not None and self._room:
+                self._tell(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             found = self._read_oddly(event, decoder)
             if found is None:
@@ -101,6 +115,12 @@ class ChatScanner(EventScanner):
             self.events += 1
             self.unread += 1
             return None
+
+    def _tell(self, data: bytes | bytearray) -> None:
+        """The first choice is what is judged. Of other deltas than objects there is nothing to hear."""
+        for choice in _TELLING.decode(data).choices or ():
+            if choice.index == 0 and isinstance(choice.delta, dict):
+                self._hear(*said_by_message(choice.delta))
 
     def _note(self, found: Any) -> bool:
         if not self.first_token and found.choices:

@@ -46,6 +46,7 @@ _STREAM_ADD: Headers = [(b"x-accel-buffering", b"no"), (b"cache-control", b"no-c
 _USUAL = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 _NONE: frozenset[bytes] = frozenset()
 _NO_HEADERS: Headers = []
+ONCE = (b"x-prompt", b"x-prompt-variables", b"content-encoding")  # must be unambiguous
 
 
 def request_block(
@@ -79,6 +80,19 @@ def request_block(
     for header in added:
         lines.append(b": ".join(header))
     return _block(lines)
+
+
+def single(headers: Headers) -> dict[bytes, bytes]:
+    """The first value of each. Raises `MalformedRequest` for a repeated one that must be unambiguous."""
+    found = dict(headers)
+    if len(found) < len(headers):
+        names = [name for name, _ in headers]
+        for name in ONCE:
+            if names.count(name) > 1:
+                shown = name.decode()
+                raise MalformedRequest(f"header {shown} is there more than once; send it once", param=shown)
+        found = dict(reversed(headers))
+    return found
 
 
 def header_block(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from gateway.wire.sse import EventScanner
+from gateway.wire.texts import said_by_block
 from gateway.wire.usage import finish_word, parse_usage
 
 _DELTA = b"event: content_block_delta"
@@ -41,7 +42,7 @@ class MessagesScanner(EventScanner):
         self._counts: dict[str, Any] = {}  # the usage object, as the events so far have put it together
 
     def _read(self, event: bytes | bytearray) -> bool:
-        if self.first_token and event.startswith((_DELTA + b"\n", _DELTA + b"\r\n")):
+        if self.first_token and not self._listens and event.startswith((_DELTA + b"\n", _DELTA + b"\r\n")):
             self.events += 1
             return False
         data = self._data(event)
@@ -61,9 +62,11 @@ class MessagesScanner(EventScanner):
         delta = found.delta if isinstance(found.delta, dict) else {}
         match found.type:
             case "content_block_delta":
+                self._hear(delta.get("text"), delta.get("partial_json"))
                 self.first_token = self.first_token or delta.get("type") not in _EMPTY_DELTAS
             case "content_block_start":
                 block = found.content_block if isinstance(found.content_block, dict) else {}
+                self._hear(*said_by_block(block))
                 self.first_token = self.first_token or block.get("type") not in _EMPTY_BLOCKS
             case "message_start":
                 message = found.message if isinstance(found.message, dict) else {}

@@ -13,16 +13,26 @@ from typing import Any
 import msgspec
 
 from gateway.wire.sse import EventScanner
+from gateway.wire.texts import said_by_block
 from gateway.wire.usage import Answer, finish_word, parse_usage
 
 _DELTA = b".delta"
 _CALLS = frozenset({"function_call", "custom_tool_call"})
+_TEXT_DELTAS = frozenset(
+    {
+        "response.output_text.delta",
+        "response.refusal.delta",
+        "response.function_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+    }
+)
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
 
 
 class _Event(msgspec.Struct, gc=False):
     type: Any = None
     delta: Any = None
+    item: Any = None
     response: Any = None
     error: Any = None
     code: Any = None
@@ -39,7 +49,7 @@ class ResponsesScanner(EventScanner):
     __slots__ = ()
 
     def _read(self, event: bytes | bytearray) -> bool:
-        if self.first_token and event.startswith(b"event: response."):
+        if self.first_token and not self._listens and event.startswith(b"event: response."):
             end = event.find(b"\n")
             name = event[:end].rstrip(b"\r")
             if name.endswith(_DELTA):
@@ -62,6 +72,10 @@ class ResponsesScanner(EventScanner):
         return False
 
     def _note(self, kind: str, found: _Event) -> None:
+        if kind in _TEXT_DELTAS:
+            self._hear(found.delta)
+        elif kind == "response.output_item.added":
+            self._hear(*said_by_block(found.item))
         if not self.first_token and kind.endswith((".delta", ".partial_image")):
             self.first_token = found.delta != ""
             return

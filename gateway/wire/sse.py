@@ -16,6 +16,7 @@ from typing import Any
 from gateway.wire.usage import Usage
 
 MAX_EVENT = 1024 * 1024
+MOST_TEXT = 64 * 1024
 BOM = b"\xef\xbb\xbf"
 
 # Two line ends. CR before LF is one end, never two, hence the three branches; each begins with a literal, so
@@ -35,12 +36,15 @@ class EventScanner:
     response_id     what a later request may refer to (`/v1/responses`)
     done            whether the stream has said that it is complete
     unread          events that were too large or no JSON object of the expected kind
+    text            what the answer says, in pieces, if it is set to a list before the first event; up to
+                    `MOST_TEXT` characters
     """
 
     __slots__ = (
         "_has_cr",
         "_holding",
         "_pending",
+        "_room",
         "_skipping",
         "_started",
         "done",
@@ -49,6 +53,7 @@ class EventScanner:
         "finish_reason",
         "first_token",
         "response_id",
+        "text",
         "unread",
         "usage",
     )
@@ -62,6 +67,8 @@ class EventScanner:
         self.response_id: str | None = None
         self.done = False
         self.unread = 0
+        self.text: list[str] | None = None
+        self._room = MOST_TEXT
         self._holding = False
         self._has_cr = False  # lines may end in CR: look for all kinds of ends
         self._started = False
@@ -166,6 +173,17 @@ class EventScanner:
     def _reduced(self, event: bytes) -> bytes:
         """What is left of an event of which `_read` said True."""
         return event
+
+    @property
+    def _listens(self) -> bool:
+        """Whether more of the answer's text is wanted."""
+        return self.text is not None and self._room > 0
+
+    def _hear(self, *said: object) -> None:
+        for text in said:
+            if self.text is not None and isinstance(text, str) and text:
+                self.text.append(text[: self._room])
+                self._room = max(self._room - len(text), 0)
 
     def _too_large(self) -> None:
         """An event was not read."""

@@ -96,3 +96,16 @@ async def test_concurrent_workers_share_the_items_without_overlap(fleet: Fleet) 
     done = await asyncio.gather(*[work(store, f"w{i}") for i, store in enumerate(stores)])
     assert sorted(id for part in done for id in part) == ids
     assert await stores[0].depth("q") == (0, 0, 0)
+
+
+async def test_what_an_item_came_to_is_logged_with_its_acknowledgement_or_not_at_all(store: Store) -> None:
+    for id in ("a", "b"):
+        await store.enqueue("q", id, b"")
+    await claim_one(store, "one")
+    await store.append("results", [b"before"])
+    assert not await store.acknowledge("q", "two", "a", log="results", values=[b"stolen"])
+    assert await store.acknowledge("q", "one", "a", log="results", values=[b"first", b"second"])
+    assert not await store.acknowledge("q", "one", "a", log="results", values=[b"again"])
+    await store.append("results", [b"after"])
+    found = [record.value for record in await store.read("results", after=0)]
+    assert found == [b"before", b"first", b"second", b"after"]

@@ -1,0 +1,59 @@
+"""Scores into evidence logs: numbered as the fold wants it, each in one transaction with its item's end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.domain.observation import Batch, Scored, encode_batch
+from gateway.errors import GatewayError
+from gateway.storage import keys
+from gateway.storage.base import Queue
+
+KEPT = 256  # rollouts
+
+
+class Ledger:
+    """A log's batches of one writer are folded in order and once each, so they go out one at a time. After a
+    call of which nobody knows what it did, the writer gets a new name rather than a gap in its numbers."""
+
+    def __init__(self, queue: Queue, owner: str) -> None:
+        self._queue = queue
+        self._owner = owner
+        self._books: dict[str, _Book] = {}
+        self._starts = 0
+
+    async def record(self, id: str, rollout: str, record: Scored, now: float) -> bool:
+        """False if the item is another's by now, or done: then nothing is written."""
+        while True:
+            book = self._books.get(rollout) or self._open(rollout)
+            async with book.lock:
+                if self._books.get(rollout) is book:  # not given up while this waited
+                    return await self._write(book, id, rollout, record, now)
+
+    async def _write(self, book: _Book, id: str, rollout: str, record: Scored, now: float) -> bool:
+        batch = encode_batch(Batch(book.writer, book.sequence + 1, now, (record,)))
+        try:
+            done = await self._queue.acknowledge(
+                keys.JUDGING, self._owner, id, log=keys.evidence(rollout), values=[batch]
+            )
+        except GatewayError:
+            self._books.pop(rollout, None)
+            raise
+        book.sequence += done
+        return done
+
+    def _open(self, rollout: str) -> _Book:
+        if len(self._books) >= KEPT:
+            del self._books[next(iter(self._books))]
+        self._starts += 1
+        book = self._books[rollout] = _Book(f"{self._owner}-{self._starts}")
+        return book
+
+
+class _Book:
+    __slots__ = ("lock", "sequence", "writer")
+
+    def __init__(self, writer: str) -> None:
+        self.lock = asyncio.Lock()
+        self.sequence = 0
+        self.writer = writer

@@ -1,0 +1,39 @@
+"""What a worker hands to the judge: one session's first answer, and what led to it.
+
+Nothing in it but the unit says which arm it is of, and that is not shown to the judge. `rollout` and
+session name the item, so a session is judged once however often it is enqueued.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.domain.observation import Drawn
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True):
+    """`due_at`: store time, s, after which a score comes too late to count. Texts were cut and redacted."""
+
+    prompt: str
+    rollout: str
+    unit: Drawn
+    due_at: float
+    question: str
+    answer: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.rollout}/{self.unit.session.hex()}"
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Item)
+
+
+def encode_item(item: Item) -> bytes:
+    return _ENCODER.encode(item)
+
+
+def decode_item(value: bytes) -> Item:
+    """Raises `msgspec.DecodeError` for bytes that no gateway of this version wrote."""
+    return _DECODER.decode(value)

@@ -1,0 +1,104 @@
+"""First answers of judged sessions, from this worker to the judge's queue.
+
+    offered by the recorder, once it is known whose pin stands   → waiting, at most `MOST`
+    redacted, enqueued off the path                              → the store's queue, set if absent
+
+What cannot be handed on is told to the recorder as a cause: the session then counts as judged without a
+score. An item that waits through an outage of the store is given up once its score would come too late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import re2
+
+from gateway.domain.judging import Item, encode_item
+from gateway.errors import ConfigError, GatewayError
+from gateway.storage import keys
+from gateway.storage.base import Queue
+from gateway.wire.texts import first_bytes
+
+logger = logging.getLogger(__name__)
+
+MOST = 1000  # items that wait, at most 64 KiB each
+AGAIN = 1.0  # s between attempts while the store is down
+INSTEAD = "[redacted]"
+
+
+class Said(NamedTuple):
+    """A request's conversation and its answer, in words."""
+
+    question: str
+    answer: str
+
+
+class Outbox:
+    """`redact` are RE2 expressions; what they find goes no further. `now`: store time, s. Raises
+    `ConfigError` for an expression that is none."""
+
+    def __init__(self, queue: Queue, *, redact: Sequence[str], now: Callable[[], float]) -> None:
+        self.given_up = 0  # items that the store never took
+        self._queue = queue
+        self._redact = [_compiled(pattern) for pattern in redact]
+        self._now = now
+        self._waiting: deque[Item] = deque()
+        self._news = asyncio.Event()
+
+    def offer(self, item: Item) -> str:
+        """Why it cannot be judged; "" if it can."""
+        if not item.answer.strip():
+            return "empty"
+        if len(self._waiting) >= MOST:
+            return "overflow"
+        self._waiting.append(item)
+        self._news.set()
+        return ""
+
+    async def run(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._waiting:
+                if not await self.send():
+                    await asyncio.sleep(AGAIN)
+
+    async def send(self) -> bool:
+        """Hand the oldest item on; False if the store did not take it now."""
+        item = self._waiting[0]
+        if self._now() < item.due_at:
+            try:
+                await self._queue.enqueue(keys.JUDGING, item.id, encode_item(self._redacted(item)))
+            except GatewayError as error:
+                logger.warning("answers to be judged wait: %s", error.message)
+                return False
+        else:
+            self.given_up += 1
+        self._waiting.popleft()
+        return True
+
+    async def close(self) -> None:
+        """Those that still wait, as far as the store takes them."""
+        while self._waiting and await self.send():
+            pass
+
+    def _redacted(self, item: Item) -> Item:
+        question, answer = item.question, item.answer
+        for pattern in self._redact:
+            question, answer = pattern.sub(INSTEAD, question), pattern.sub(INSTEAD, answer)
+        return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer)
+
+
+def said(question: str, pieces: Sequence[str], most: int) -> Said:
+    return Said(question, first_bytes("".join(pieces), most))
+
+
+def _compiled(pattern: str) -> Any:
+    try:
+        return re2.compile(pattern)
+    except re2.error as error:
+        raise ConfigError(f"judge.redact: {pattern!r} is no RE2 expression: {error}") from error

@@ -1,0 +1,49 @@
+"""The judge: an OpenAI-compatible model that scores answers of judged sessions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from gateway.settings.base import KIB, Amount, Bytes, NamePattern, Seconds, Section
+
+
+class JudgeSettings(Section):
+    """Without this section no answer is judged, and a policy whose gates include the judge holds."""
+
+    base_url: str
+    """Any OpenAI-compatible API; better another vendor's model than the one that is judged."""
+    model: str
+    """The judge's model, best a dated snapshot: a rollout keeps the one that it was begun with."""
+    api_key: str = Field(default="", repr=False)
+    """Its key; empty for a server that asks for none."""
+    options: dict[str, Any] = {}
+    """Fields of each request beside the messages, such as temperature or max_completion_tokens."""
+    rubrics: str = "config/evals/rubrics"
+    """Folder of rubrics (YAML, see docs/judge.md)."""
+    rubric: NamePattern = "helpful"
+    """The rubric of prompts that `by_prompt` does not name."""
+    by_prompt: dict[NamePattern, NamePattern] = {}
+    """Prompt → rubric."""
+    timeout: Seconds = 20.0
+    """Limit of one call, s."""
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """Calls for one question whose answers are late or cannot be read."""
+    patience: Seconds = 60.0
+    """Limit of one judgment with all its questions and attempts, s; an outage is waited out as long."""
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    """Judgments under way at once in one process."""
+    claims: Annotated[int, Field(ge=1, le=20)] = 3
+    """How often an answer is taken up whose judge process died over it."""
+    usd_per_day: Amount = 20.0
+    """Spent on judging in a day (UTC) at most; 0: no limit. Beyond it answers stay unscored, and rollouts
+    hold."""
+    usd_per_rollout: Amount = 10.0
+    """The same for one rollout."""
+    question_bytes: Bytes = 32 * KIB
+    """Of a conversation so much of its end is shown to the judge."""
+    answer_bytes: Annotated[int, Field(ge=1024, le=64 * KIB)] = 32 * KIB
+    """Of an answer so much of its beginning."""
+    redact: tuple[str, ...] = ()
+    """RE2 expressions; what they find in question or answer is replaced before anything is stored."""

@@ -1,0 +1,139 @@
+"""What was asked and what was answered, in words: for judges and safety checks, never for the way of a
+request.
+
+Turns become `role: text`, calls of tools `[tool name arguments]`; images, audio and files are left out,
+and what has another shape than expected says nothing. Both are cut to bytes of UTF-8: a question keeps its
+end, where the user's last words are, an answer its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from gateway.wire.splice import Fields
+
+TURNS = ("messages", "input")  # chat and messages; responses
+MOST_PARTS = 10_000  # of one conversation
+
+
+class _Answer(msgspec.Struct, gc=False):
+    """Chat has choices, responses an output, messages a content."""
+
+    choices: Any = None
+    output: Any = None
+    content: Any = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+def question_of(fields: Fields, most: int) -> str:
+    """The client's conversation, its last `most` bytes; the version's own messages are not in it."""
+    for name in TURNS:
+        raw = fields.values.get(name)
+        if raw is not None:
+            return last_bytes("\n\n".join(_turns(_decoded(raw))), most)
+    return ""
+
+
+def answer_of(body: bytes, most: int) -> str:
+    """What a whole response says, its first `most` bytes; "" if it cannot be read as one."""
+    try:
+        found = _ANSWER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    said: list[str] = []
+    first = found.choices[0] if isinstance(found.choices, list) and found.choices else None
+    if isinstance(first, dict):
+        said += said_by_message(first.get("message"))
+    for item in found.output if isinstance(found.output, list) else ():
+        said += _item(item)
+    said += said_by_content(found.content)
+    return first_bytes("".join(said), most)
+
+
+def first_bytes(text: str, most: int) -> str:
+    raw = text[:most].encode("utf-8", "replace")
+    return text if len(raw) <= most and len(text) <= most else raw[:most].decode("utf-8", "ignore")
+
+
+def last_bytes(text: str, most: int) -> str:
+    raw = text[-most:].encode("utf-8", "replace")
+    return text if len(raw) <= most and len(text) <= most else raw[-most:].decode("utf-8", "ignore")
+
+
+def said_by_message(message: Any) -> Iterator[str]:
+    """A chat message, or the delta of one."""
+    if not isinstance(message, dict):
+        return
+    yield from said_by_content(message.get("content"))
+    refusal = message.get("refusal")
+    if isinstance(refusal, str):
+        yield refusal
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            yield from _call(function.get("name"), function.get("arguments"))
+
+
+def said_by_content(content: Any) -> Iterator[str]:
+    """A string, or a list of blocks."""
+    if isinstance(content, str):
+        yield content
+    for block in content[:MOST_PARTS] if isinstance(content, list) else ():
+        yield from said_by_block(block)
+
+
+def said_by_block(block: Any) -> Iterator[str]:
+    """A block of a content, or a call of a tool; one of a stream may still be empty."""
+    if not isinstance(block, dict):
+        return
+    for name in ("text", "refusal"):
+        if isinstance(block.get(name), str):
+            yield block[name]
+    if isinstance(block.get("name"), str):
+        yield from _call(block["name"], block.get("arguments") or block.get("input"))
+    elif block.get("type") in ("tool_result", "function_call_output"):
+        yield from said_by_content(block.get("content") or block.get("output"))
+
+
+def _item(item: Any) -> Iterator[str]:
+    """An item of a response's output, or of its input."""
+    if isinstance(item, dict) and item.get("type", "message") == "message":
+        yield from said_by_content(item.get("content"))
+    else:
+        yield from said_by_block(item)
+
+
+def _turns(turns: Any) -> Iterator[str]:
+    if isinstance(turns, str):
+        yield turns
+        return
+    for turn in turns[-MOST_PARTS:] if isinstance(turns, list) else ():
+        if not isinstance(turn, dict):
+            continue
+        role = turn.get("role")
+        text = "".join(said_by_message(turn) if "tool_calls" in turn else _item(turn))
+        if text:
+            yield f"{role}: {text}" if isinstance(role, str) else text
+
+
+def _call(name: Any, arguments: Any) -> Iterator[str]:
+    if not isinstance(name, str) or not name:
+        if isinstance(arguments, str):
+            yield arguments  # the next piece of a streamed call
+        return
+    if isinstance(arguments, dict | list):
+        arguments = msgspec.json.encode(arguments).decode() if arguments else ""
+    yield f"[tool {name}] {arguments if isinstance(arguments, str) else ''}"
+
+
+def _decoded(raw: msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
