@@ -11,6 +11,7 @@ alerts    list · retry · test
 token     create · list · rotate · revoke
 local     serve · config check · config reference · override: what concerns this machine
 explain   explain: why a request or a session got its version
+demo      demo: the story (story.py) of one version promoted and one rolled back
 doctor    doctor: what a gateway needs on this machine
 completion  completion: for shells
 planning  plan: what a policy takes at some traffic
@@ -26,6 +27,7 @@ from gateway.cli import (
     alerts,
     audit,
     completion,
+    demo,
     doctor,
     explain,
     keys,
@@ -51,6 +53,7 @@ local.register(app)
 planning.register(app)
 explain.register(app)
 doctor.register(app)
+demo.register(app)
 completion.register(app)
 simulate.register(app)
 app.add_typer(rollout.app, name="rollout")
