@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config/quickstart.yaml
 
-.PHONY: run test check lock deps pure clean bench
+.PHONY: run demo test check lock deps pure clean bench
 .DEFAULT_GOAL := run
 
 $(VENV)/.packages: requirements.txt
@@ -25,6 +25,10 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.packages
 
 run: $(VENV)/.run
 	@$(BIN)/prompt-canary serve --config $(CONFIG)
+
+# Two minutes without a network: one version is promoted, one is rolled back.
+demo: $(VENV)/.run
+	@$(BIN)/prompt-canary demo
 
 deps: $(VENV)/.dev $(VENV)/.run
 	@sh scripts/test-servers

@@ -21,7 +21,10 @@ import orjson
 import uvloop
 from aiohttp import web
 
+from gateway.control.access import Access
+from gateway.control.administration import own_of
 from gateway.control.controller import Controller
+from gateway.control.duties import run_duties
 from gateway.control.gauges import decided, running
 from gateway.control.registry import Registry
 from gateway.control.retention import Keep
@@ -29,7 +32,7 @@ from gateway.control.seed import seed
 from gateway.errors import ConfigError, GatewayError, PromptError, Unavailable
 from gateway.proxy.gauges import counted, standing
 from gateway.proxy.worker import Worker, build_worker
-from gateway.settings import Settings, policies_of
+from gateway.settings import Admin, Settings, policies_of
 from gateway.simulator.server import read_scenario, start_simulator
 from gateway.storage import keys
 from gateway.storage.base import Store
@@ -37,8 +40,7 @@ from gateway.storage.create import store_of
 from gateway.telemetry.logs import configure
 from gateway.telemetry.metrics import Sample
 from gateway.telemetry.reports import Reports
-from gateway.web.admin import build_admin, healthz, readyz
-from gateway.web.answers import problems
+from gateway.web.admin import Entrance, build_admin, build_health
 from gateway.web.metrics import Metrics, metrics_route
 
 logger = logging.getLogger("gateway.app")  # it runs as __main__
@@ -161,21 +163,29 @@ async def _tell(process: Process, news: Callable[[], dict[str, list[Sample]]]) -
 
 async def run_services(process: Process) -> None:
     """Admin API; seeds the prompts of the configuration once the store answers."""
-    store = store_of(process.settings)
+    store = store_of(process.settings, patient=True)
     await process.informed.wait()
     seeding = asyncio.create_task(_seed_when_up(process, store))
     stopped = asyncio.create_task(process.stop.wait())
+    entrance = process.settings.admin
     admin = build_admin(
         store,
         _readiness(process, store),
         policies_of(process.settings),
         process.settings.evidence.changes(),
+        Entrance(
+            loopback=entrance.is_loopback,
+            bootstrap=entrance.bootstrap_token,
+            refusals=entrance.refusals_per_minute,
+        ),
+        own_of(process.settings, process.settings.signing_keys),
     )
     admin.add_routes([metrics_route(_metrics(process, store))])
     async with _site(admin, process.sock):
         await asyncio.wait((seeding, stopped), return_when=asyncio.FIRST_COMPLETED)
         if seeding.done():
             seeding.result()
+            await run_duties(store, process.settings.alerts, process.stop)
         await stopped
         seeding.cancel()
     await store.close()
@@ -229,15 +239,9 @@ async def run_health(process: Process) -> None:
     await process.informed.wait()
     opening = asyncio.create_task(_open_when_up(process, store))
     readiness = _readiness(process, store)
-    app = web.Application(middlewares=[problems])
-    app.add_routes(
-        [
-            metrics_route(_metrics(process, store)),
-            web.get("/healthz", healthz),
-            web.get("/readyz", readyz(readiness)),
-        ]
-    )
-    async with _site(app, process.sock):
+    health = build_health(readiness)
+    health.add_routes([metrics_route(_metrics(process, store))])
+    async with _site(health, process.sock):
         process.ready()
         await process.stop.wait()
         opening.cancel()
@@ -279,6 +283,7 @@ async def _open_when_up(process: Process, store: Store, waits: Callable[[], None
 async def _seed_when_up(process: Process, store: Store) -> None:
     """Raises `ConfigError` for a store or prompt files that cannot be used."""
     await _open_when_up(process, store)
+    await _check_entrance(process.settings.admin, store)
     settings = process.settings.seed
     while settings is not None:
         try:
@@ -293,6 +298,26 @@ async def _seed_when_up(process: Process, store: Store) -> None:
             logger.error("the prompts of the configuration wait: %s", error.message)
         await asyncio.sleep(OPEN_AGAIN)
     process.ready()
+
+
+async def _check_entrance(admin: Admin, store: Store) -> None:
+    """Says how the admin API can be reached. Raises `ConfigError` where everybody could reach it."""
+    while True:
+        try:
+            is_open = await Access(store, admin.bootstrap_token).is_open()
+            break
+        except GatewayError as error:
+            logger.error("whether there are tokens is not known yet: %s", error.message)
+        await asyncio.sleep(OPEN_AGAIN)
+    if not is_open:
+        logger.info("the admin API asks for a token")
+    elif admin.is_loopback:
+        logger.info("the admin API has no tokens: it answers this machine only, and everybody on it")
+    else:
+        raise ConfigError(
+            f"admin.host: {admin.host} can be reached from other machines, and there is no token: make one "
+            "with `prompt-canary token create`, or set admin.bootstrap_token"
+        )
 
 
 def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[str, object]]]:

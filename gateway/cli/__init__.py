@@ -1,13 +1,19 @@
 """The command line, `prompt-canary`: what people and pipelines do to prompts.
 
 session   options that all commands share; opens the operations, prints, turns errors into exit codes
-remote    the operations through an admin API (`--url`); without it they work directly on the store
+remote    the same through an admin API (`--url`), by api; without it they work directly on the store
 output    values as tables, for people; `--json` prints the values themselves
 prompts   push · versions · live · deploy · gate
 rollout   start · status, and a command for each event of the rollout's transition table
 audit     list · verify
 keys      create · list · revoke
+alerts    list · retry · test
+token     create · list · rotate · revoke
 local     serve · config check · config reference · override: what concerns this machine
+explain   explain: why a request or a session got its version
+demo      demo: the story (story.py) of one version promoted and one rolled back
+doctor    doctor: what a gateway needs on this machine
+completion  completion: for shells
 planning  plan: what a policy takes at some traffic
 simulate  simulate: how often it would be wrong
 reference docs/configuration.md, written from the settings
@@ -17,7 +23,21 @@ Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store
 
 import typer
 
-from gateway.cli import audit, keys, local, planning, prompts, rollout, simulate
+from gateway.cli import (
+    alerts,
+    audit,
+    completion,
+    demo,
+    doctor,
+    explain,
+    keys,
+    local,
+    planning,
+    prompts,
+    rollout,
+    simulate,
+    token,
+)
 
 app = typer.Typer(
     name="prompt-canary",
@@ -31,11 +51,17 @@ app = typer.Typer(
 prompts.register(app)
 local.register(app)
 planning.register(app)
+explain.register(app)
+doctor.register(app)
+demo.register(app)
+completion.register(app)
 simulate.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
+app.add_typer(token.app, name="token")
+app.add_typer(alerts.app, name="alerts")
 
 
 def main() -> None:
-    app()
+    app(prog_name=completion.NAME)

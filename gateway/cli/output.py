@@ -11,8 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.analysis.verdict import MetricView
+from gateway.control.access import Issued, TokenView
+from gateway.control.administration import DeliveryPage, Sent
+from gateway.control.alerts.outbox import Delivery
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.client_keys import KeyView, NewKey
+from gateway.control.explain import Explanation
 from gateway.control.registry import Pushed
 from gateway.control.replay import Replay
 from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionView
@@ -57,8 +61,12 @@ def deployments(views: Sequence[DeploymentView]) -> RenderableType:
 def deployment(view: DeploymentView) -> RenderableType:
     live = "nothing is live" if view.live is None else f"{view.prompt}/{view.live} is live"
     rollout = "no rollout runs" if view.rollout is None else _sentence(view.rollout)
+    until = ""
+    if view.expiry is not None:
+        until = f" until {when(view.expiry.at)}, then {view.prompt}/{view.expiry.back_to}"
     warnings = () if view.rollout is None else view.rollout.warnings
-    return Text("\n".join([f"{live}; {rollout} (revision {view.revision})", *map(_warning, warnings)]))
+    first = f"{live}{until}; {rollout} (revision {view.revision})"
+    return Text("\n".join([first, *map(_warning, warnings)]))
 
 
 def versions(view: PromptView) -> RenderableType:
@@ -190,6 +198,32 @@ def verification(result: Verification) -> RenderableType:
     return Text(f"BROKEN: {result.problem}; the {result.entries} entries before it are intact")
 
 
+def issued(result: Issued) -> RenderableType:
+    return Group(token(result.token), Text(f"\n{result.secret}\n\nIt is shown this once."))
+
+
+def token(view: TokenView) -> RenderableType:
+    if view.revoked_at:
+        return Text(f"token {view.name} is revoked since {when(view.revoked_at)}")
+    until = f"; the one before is good until {when(view.previous_until)}" if view.previous_until else ""
+    return Text(f"token {view.name} is {view.role} of {_reach(view)}{until}")
+
+
+def tokens(views: Sequence[TokenView]) -> RenderableType:
+    if not views:
+        return Text("no tokens: the admin API answers everybody on this machine, and nobody else")
+    return table(
+        ("token", "role", "prompts", "created", "by", "rotated", "revoked", "by"),
+        (
+            (
+                *(view.name, view.role, _reach(view), when(view.created_at), view.created_by),
+                *(when(view.rotated_at), when(view.revoked_at), view.revoked_by),
+            )
+            for view in views
+        ),
+    )
+
+
 def client_keys(views: Sequence[KeyView]) -> RenderableType:
     if not views:
         return Text("no keys yet: make one with `prompt-canary keys create NAME`")
@@ -220,6 +254,36 @@ def client_key(view: KeyView) -> RenderableType:
     return Text(f"key {view.id} of {view.name} is revoked since {when(view.revoked_at)}")
 
 
+def deliveries(page: DeliveryPage) -> RenderableType:
+    if not page.deliveries:
+        return Text("no alerts yet")
+    rows = table(
+        ("delivery", "event", "at", "summary", "state", "tried", "last"),
+        (
+            (
+                *(each.id, each.alert.event, when(each.alert.at), each.alert.summary, each.state),
+                *(str(each.tried), each.attempts[-1].outcome if each.attempts else NOTHING),
+            )
+            for each in page.deliveries
+        ),
+    )
+    return rows if page.next is None else Group(rows, Text(f"older ones: --after {page.next}"))
+
+
+def delivery(value: Delivery) -> RenderableType:
+    return Text(f"delivery {value.id} is {value.state}")
+
+
+def sent(value: Sent) -> RenderableType:
+    return Text(f"a test is on its way: see delivery {value.delivery} in `prompt-canary alerts list`")
+
+
+def explanation(value: Explanation) -> RenderableType:
+    prompt = f"{value.prompt}/{value.version}" if value.prompt else f"version {value.version}"
+    lines = [f"{prompt} ({value.arm}) at {when(value.at)}", *(f"- {line}" for line in value.why)]
+    return Text("\n".join(lines))
+
+
 def overrides(values: dict[str, int]) -> RenderableType:
     if not values:
         return Text("no overrides")
@@ -245,6 +309,10 @@ def short(digest: str) -> str:
 
 def when(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else NOTHING
+
+
+def _reach(view: TokenView) -> str:
+    return ", ".join(view.prompts) or "all prompts"
 
 
 def _what_happened(item: Pushed) -> str:

@@ -12,6 +12,7 @@ from gateway.cli.session import ReasonOption, RevisionOption, Session, operation
 from gateway.control.registry import Pushed
 from gateway.control.replay import Replay
 from gateway.control.views import DeploymentView, PromptView, VersionView
+from gateway.domain.policy import seconds
 from gateway.domain.prompt import Gate
 from gateway.errors import ConfigError
 from gateway.promptfiles import prompty
@@ -72,11 +73,19 @@ async def deploy(
     version: VersionArgument,
     reason: ReasonOption = "",
     emergency: Annotated[bool, typer.Option(help="Do without the version's gate.")] = False,
+    expires: Annotated[
+        str | None, typer.Option(help="Take an emergency deploy back after this time, such as 90s, 30m, 2h.")
+    ] = None,
     if_revision: RevisionOption = None,
 ) -> DeploymentView:
     """Make a version live at once, for everyone; a running rollout of the prompt is aborted."""
     return await session.operations.deploy(
-        prompt, version, session.by(reason), emergency=emergency, expected=if_revision
+        prompt,
+        version,
+        session.by(reason),
+        emergency=emergency,
+        expires_in=None if expires is None else seconds(expires),
+        expected=if_revision,
     )
 
 

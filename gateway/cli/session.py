@@ -19,11 +19,14 @@ import typer
 from rich.console import RenderableType
 
 from gateway.cli import output
-from gateway.cli.remote import RemoteOperations
+from gateway.cli.api import AdminApi
+from gateway.cli.remote import RemoteAdministration, RemoteOperations
+from gateway.control.administration import Administration, StoreAdministration, own_of
 from gateway.control.operations import Operations, StoreOperations
 from gateway.control.plan import By
 from gateway.errors import ConfigError, GatewayError, Unavailable
-from gateway.settings import policies_of
+from gateway.settings import Settings, policies_of
+from gateway.storage import local
 from gateway.storage.create import store_of
 from gateway.supervisor import read_settings
 
@@ -38,6 +41,10 @@ UrlOption = Annotated[
     str | None,
     typer.Option(envvar="PROMPT_CANARY_URL", help="Go through this admin API instead of the store."),
 ]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(envvar="PROMPT_CANARY_TOKEN", help="Token for the admin API (see `token create`)."),
+]
 ActorOption = Annotated[
     str, typer.Option(envvar=["PROMPT_CANARY_ACTOR", "USER"], help="Who asks, for the audit log.")
 ]
@@ -51,6 +58,7 @@ RevisionOption = Annotated[
 @dataclass(frozen=True, slots=True)
 class Session:
     operations: Operations
+    administration: Administration
     actor: str
 
     def by(self, reason: str) -> By:
@@ -108,27 +116,40 @@ def exit_on_error(as_json: bool = False) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def opened(config: Path, url: str | None) -> AsyncIterator[Operations]:
+async def opened(
+    config: Path, url: str | None, token: str | None
+) -> AsyncIterator[tuple[Operations, Administration]]:
     if url is not None:
-        yield RemoteOperations(url)
+        api = AdminApi(url, token)
+        yield RemoteOperations(api), RemoteAdministration(api)
         return
     settings = read_settings(config)
-    store = store_of(settings)
+    store = store_of(settings, patient=True)
     await store.open()
     try:
-        yield StoreOperations(store, policies_of(settings), settings.evidence.changes())
+        operations = StoreOperations(store, policies_of(settings), settings.evidence.changes())
+        yield operations, StoreAdministration(store, own_of(settings, signing_keys_of(settings)))
     finally:
         await store.close()
 
 
+def signing_keys_of(settings: Settings) -> tuple[str, ...]:
+    """The configuration's, or this machine's own if it has one: a command makes none."""
+    directory = Path(settings.data_directory)
+    if settings.signing_keys or not (directory / local.SIGNING_KEY).exists():
+        return settings.signing_keys
+    return (local.signing_key(directory),)
+
+
 async def _run(function: Command, shared: dict[str, Any], options: dict[str, Any]) -> Any:
-    async with opened(shared["config"], shared["url"]) as operations:
-        return await function(Session(operations, shared["actor"]), **options)
+    async with opened(shared["config"], shared["url"], shared["token"]) as (operations, administration):
+        return await function(Session(operations, administration, shared["actor"]), **options)
 
 
 def _shared_options(
     config: ConfigOption = DEFAULT_CONFIG,
     url: UrlOption = None,
+    token: TokenOption = None,
     actor: ActorOption = "unknown",
     as_json: JsonOption = False,
 ) -> None:

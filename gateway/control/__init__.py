@@ -12,7 +12,13 @@ controller  folds, decides, acts; one in a fleet, by a lease
 acting      verdict in → planned change out, pure
 replay      every verdict again, from its evidence
 retention   how long evidence is kept
+access      tokens of the admin API: who may do what
+alerts      from the audit log to people
+expiry      emergency deploys that expire are taken back
+duties      what the services process does by itself
+explain     why a request, or a session, got its version
 views       what people are shown
 operations  everything a person can do, as one protocol, and its implementation on a store
+administration  what people do to the gateway itself, in the same way
 seed        a folder of prompt files pushed at every start
 """

@@ -9,6 +9,7 @@ by comparing the last hash with one noted elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -83,18 +84,25 @@ def appended(
 
 
 async def read_page(
-    store: Documents, *, before: int | None = None, limit: int = 50, subject: str = ""
+    store: Documents,
+    *,
+    before: int | None = None,
+    limit: int = 50,
+    subject: str = "",
+    seen: Callable[[str], bool] = lambda subject: True,
 ) -> AuditPage:
-    """Up to `limit` entries below sequence `before` (None: from the end), newest first."""
-    top = await _end(store) + 1 if before is None else before
+    """Up to `limit` entries below sequence `before` (None: from the end), newest first: those of `subject`,
+    if one is given, and of subjects that `seen` lets through."""
+    end = await _end(store) + 1
+    top = end if before is None else min(before, end)
     found: list[AuditEntry] = []
     while top > 1 and len(found) < limit:
-        size = max(limit, PAGE) if subject else limit - len(found)
+        size = max(limit - len(found), PAGE)
         bottom = max(top - size, 1)
         documents = await store.list(keys.AUDIT, after=keys.audit(bottom - 1), limit=top - bottom)
         entries = [codec.decode_document(document, AuditEntry) for document in reversed(documents)]
         entries = [entry for entry in entries if entry.sequence < top]
-        found += [entry for entry in entries if not subject or entry.subject == subject]
+        found += [entry for entry in entries if subject in ("", entry.subject) and seen(entry.subject)]
         top = bottom
     found = found[:limit]
     more = bool(found) and found[-1].sequence > 1 and len(found) == limit

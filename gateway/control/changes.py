@@ -97,15 +97,55 @@ async def commit(
         try:
             return Done(change.deployment, await store.commit(_puts(current, change, head, by), fence=fence))
         except StoreRevised:
-            await asyncio.sleep(random.uniform(0, min(BACKOFF * (attempt + 1), BACKOFF_MOST)))
+            await _back_off(attempt)
     raise Unavailable(
         f"{prompt}: {ATTEMPTS} others were faster; nothing was changed, try again", retry_after=1
     )
 
 
+class Entry(NamedTuple):
+    """An entry of the audit log that is of no prompt's deployment, and what is written with it."""
+
+    action: str
+    subject: str
+    before: Any = None
+    after: Any = None
+    puts: tuple[Put, ...] = ()
+
+
+async def record(store: Documents, by: By, plan: Callable[[float], Awaitable[Entry | None]]) -> int:
+    """Write what `plan` makes of the store's time, in one commit; returns the entry's number. Of two writers
+    one plans again; a `plan` whose own documents moved finds out when it reads them. None from it writes
+    nothing, and is 0."""
+    check_by(by)
+    for attempt in range(ATTEMPTS):
+        head, tick = await asyncio.gather(audit.read_head(store), store.tick())
+        entry = await plan(tick.now)
+        if entry is None:
+            return 0
+        told = audit.appended(
+            head,
+            at=tick.now,
+            by=by,
+            action=entry.action,
+            subject=entry.subject,
+            before=entry.before,
+            after=entry.after,
+        )
+        try:
+            await store.commit([*entry.puts, *told])
+            return 1 if head.entry is None else head.entry.sequence + 1
+        except StoreRevised:
+            await _back_off(attempt)
+    raise Unavailable(f"{ATTEMPTS} others were faster; nothing was changed, try again", retry_after=1)
+
+
 def summary(deployment: Deployment) -> dict[str, Any]:
     """What a deployment serves, short enough for the audit log."""
-    return {"live": deployment.live, "rollout": rollout_summary(deployment.rollout)}
+    told = {"live": deployment.live, "rollout": rollout_summary(deployment.rollout)}
+    if deployment.expiry is not None:
+        told["expiry"] = {"at": deployment.expiry.at, "back_to": deployment.expiry.back_to}
+    return told
 
 
 def rollout_summary(rollout: Rollout | None) -> dict[str, Any] | None:
@@ -139,6 +179,10 @@ def check_by(by: By) -> None:
         raise InvalidValue(
             f"a reason has at most {MAX_REASON} characters, not {len(by.reason)}", param="reason"
         )
+
+
+async def _back_off(attempt: int) -> None:
+    await asyncio.sleep(random.uniform(0, min(BACKOFF * (attempt + 1), BACKOFF_MOST)))
 
 
 async def _read(store: Documents, prompt: str) -> tuple[Current, Head]:

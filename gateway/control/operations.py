@@ -6,7 +6,7 @@ process is up, or speaks the same protocol to an admin API.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -20,7 +20,14 @@ from gateway.control.plan import By
 from gateway.control.registry import Pushed, Registry, list_all
 from gateway.control.replay import Replay, replay
 from gateway.control.rollouts import Rollouts, Start
-from gateway.control.views import DeploymentView, PromptView, RolloutView, VersionDetail, VersionView
+from gateway.control.views import (
+    DeploymentPage,
+    DeploymentView,
+    PromptView,
+    RolloutView,
+    VersionDetail,
+    VersionView,
+)
 from gateway.domain.client_key import Wanted
 from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.prompt import Gate, Metadata, Version
@@ -61,8 +68,16 @@ class Operations(Protocol):
     ) -> DeploymentView: ...
 
     async def deploy(
-        self, prompt: str, version: int, by: By, *, emergency: bool = False, expected: int | None = None
-    ) -> DeploymentView: ...
+        self,
+        prompt: str,
+        version: int,
+        by: By,
+        *,
+        emergency: bool = False,
+        expires_in: float | None = None,
+        expected: int | None = None,
+    ) -> DeploymentView:
+        """`expires_in`: seconds after which an emergency deploy is taken back."""
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]: ...
 
@@ -99,6 +114,21 @@ class StoreOperations:
             [await self.deployment(deployment.prompt) for deployment in await self._registry.deployments()]
         )
 
+    async def page(self, after: str, limit: int, seen: Callable[[str], bool]) -> DeploymentPage:
+        """The prompts whose name sorts after `after` and that `seen` lets through."""
+        found: list[DeploymentView] = []
+        key = keys.deployment(after)
+        while documents := await self._store.list(keys.DEPLOYMENTS, after=key, limit=limit + 1):
+            for document in documents:
+                key = document.key
+                prompt = key.removeprefix(keys.DEPLOYMENTS)
+                if not seen(prompt):
+                    continue
+                if len(found) == limit:
+                    return DeploymentPage(tuple(found), found[-1].prompt)
+                found.append(await self.deployment(prompt))
+        return DeploymentPage(tuple(found))
+
     async def prompt(self, prompt: str) -> PromptView:
         deployment, _ = await self._registry.deployment(prompt)
         versions = [
@@ -114,7 +144,7 @@ class StoreOperations:
         rollout = None
         if deployment.rollout is not None:
             rollout = await self._rollout_view(deployment.rollout)
-        return DeploymentView(prompt, revision, live, digest, rollout)
+        return DeploymentView(prompt, revision, live, digest, rollout, deployment.expiry)
 
     async def version(self, prompt: str, number: int) -> VersionDetail:
         version = await self._registry.version(prompt, number)
@@ -146,9 +176,18 @@ class StoreOperations:
         return await self.deployment(prompt)
 
     async def deploy(
-        self, prompt: str, version: int, by: By, *, emergency: bool = False, expected: int | None = None
+        self,
+        prompt: str,
+        version: int,
+        by: By,
+        *,
+        emergency: bool = False,
+        expires_in: float | None = None,
+        expected: int | None = None,
     ) -> DeploymentView:
-        await self._rollouts.deploy(prompt, version, by, emergency=emergency, expected=expected)
+        await self._rollouts.deploy(
+            prompt, version, by, emergency=emergency, expires_in=expires_in, expected=expected
+        )
         return await self.deployment(prompt)
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]:
@@ -168,13 +207,24 @@ class StoreOperations:
             ]
         )
 
+    async def prompt_of(self, rollout: str) -> str:
+        """Raises `NotFound`."""
+        return (await self._rollouts.find(rollout)).prompt
+
     async def replay(self, rollout: str) -> Replay:
         return await replay(self._store, await self._rollouts.find(rollout))
 
-    async def audit(self, *, before: int | None = None, limit: int = 50, prompt: str = "") -> AuditPage:
+    async def audit(
+        self,
+        *,
+        before: int | None = None,
+        limit: int = 50,
+        prompt: str = "",
+        seen: Callable[[str], bool] = lambda subject: True,
+    ) -> AuditPage:
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidValue(f"limit is a number from 1 to {MAX_PAGE}, not {limit}", param="limit")
-        return await audit.read_page(self._store, before=before, limit=limit, subject=prompt)
+        return await audit.read_page(self._store, before=before, limit=limit, subject=prompt, seen=seen)
 
     async def verify_audit(self) -> Verification:
         return await audit.verify(self._store)

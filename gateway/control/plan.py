@@ -19,6 +19,7 @@ from gateway.domain.rollout import (
     RAISE_LEAD,
     Deployment,
     Event,
+    Expiry,
     Phase,
     Rollout,
     Weight,
@@ -26,6 +27,7 @@ from gateway.domain.rollout import (
 )
 from gateway.errors import GateNotPassed, InvalidValue, PromptNotDeployed, TransitionRefused
 
+MOST_EXPIRY = 30 * 86_400.0  # s
 CAP = 500.0  # measured sessions/s; matters only once the traffic is known
 
 
@@ -149,24 +151,38 @@ def watch(deployment: Deployment, *, now: float) -> Planned:
     phase = next_phase(rollout.phase, "watch")
     rollout = begun(replace(rollout, phase=phase, watch_since=now + RAISE_LEAD), now)
     rollout = replace(rollout, weights=reweigh(rollout, 1.0 - policy.holdback.share, now))
-    return Planned(replace(deployment, live=rollout.candidate, rollout=rollout), event="watch")
+    watched = replace(deployment, live=rollout.candidate, rollout=rollout, expiry=None)
+    return Planned(watched, event="watch")
 
 
 def end(deployment: Deployment, rollout: Rollout, phase: Phase, *, now: float, by: By) -> Planned:
     ended = replace(rollout, phase=phase, ended_at=now, ended_by=by.actor, end_reason=by.reason)
     outcomes = {**deployment.outcomes, rollout.candidate: phase}
     live = rollout.candidate if phase == "promoted" else rollout.baseline
-    return Planned(replace(deployment, live=live, rollout=None, outcomes=outcomes), ended)
+    expiry = deployment.expiry if live == deployment.live else None
+    return Planned(replace(deployment, live=live, rollout=None, outcomes=outcomes, expiry=expiry), ended)
 
 
-def deploy(deployment: Deployment, version: int, *, emergency: bool, now: float, by: By) -> Planned:
+def deploy(
+    deployment: Deployment,
+    version: int,
+    *,
+    emergency: bool,
+    now: float,
+    by: By,
+    expires_in: float | None = None,
+) -> Planned:
     """`version` live at once, without a canary; a running rollout of the prompt ends as `aborted`.
 
-    An emergency does without the gate. A version that becomes live counts as promoted, so that it is
-    `archived` and not `ready` once another has taken its place.
+    An emergency does without the gate, and may expire in so many s. A version that becomes live counts as
+    promoted, so that it is `archived` and not `ready` once another has taken its place. What is live already
+    and would be taken back is live for good by it.
     """
     prompt = deployment.prompt
-    if deployment.live == version and deployment.rollout is None:
+    if expires_in is not None:
+        check_expiry(expires_in, emergency)
+    stands = deployment.live == version and deployment.rollout is None
+    if stands and deployment.expiry is None and expires_in is None:
         return Planned(deployment)
     if not by.reason and (emergency or deployment.live is not None):
         raise TransitionRefused(
@@ -177,8 +193,45 @@ def deploy(deployment: Deployment, version: int, *, emergency: bool, now: float,
     planned = Planned(deployment)
     if deployment.rollout is not None:
         planned = end(deployment, deployment.rollout, "aborted", now=now, by=by)
-    outcomes: dict[int, Phase] = {**planned.deployment.outcomes, version: "promoted"}
-    return Planned(replace(planned.deployment, live=version, outcomes=outcomes), planned.ended)
+    expiry = None if expires_in is None else expiry_of(planned.deployment, version, now + expires_in)
+    return Planned(made_live(planned.deployment, version, expiry), planned.ended)
+
+
+def revert(deployment: Deployment, *, now: float, by: By) -> Planned:
+    """Take an emergency deploy back whose time has come, and with it a rollout against it; else nothing."""
+    expiry = deployment.expiry
+    if expiry is None or now < expiry.at:
+        return Planned(deployment)
+    planned = Planned(deployment)
+    if deployment.rollout is not None:
+        planned = end(deployment, deployment.rollout, "aborted", now=now, by=by)
+    return Planned(made_live(planned.deployment, expiry.back_to, None), planned.ended)
+
+
+def made_live(deployment: Deployment, version: int, expiry: Expiry | None) -> Deployment:
+    outcomes: dict[int, Phase] = {**deployment.outcomes, version: "promoted"}
+    return replace(deployment, live=version, outcomes=outcomes, expiry=expiry)
+
+
+def check_expiry(expires_in: float, emergency: bool) -> None:
+    if not emergency:
+        raise InvalidValue("only an emergency deploy expires", param="expires_in")
+    if not 0.0 < expires_in <= MOST_EXPIRY:
+        raise InvalidValue(
+            f"an emergency deploy expires in up to {MOST_EXPIRY:.0f} s, not {expires_in}", param="expires_in"
+        )
+
+
+def expiry_of(deployment: Deployment, version: int, at: float) -> Expiry:
+    """Back to what is live now; another expiry of the same version keeps its way back."""
+    back_to = deployment.live
+    if deployment.expiry is not None and back_to == version:
+        back_to = deployment.expiry.back_to
+    if back_to is None or back_to == version:
+        raise TransitionRefused(
+            f"{deployment.prompt}/{version} has no other version before it to go back to", param="expires_in"
+        )
+    return Expiry(at, back_to)
 
 
 def set_gate(deployment: Deployment, version: int, gate: Gate) -> Planned:

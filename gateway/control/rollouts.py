@@ -117,13 +117,27 @@ class Rollouts:
         return await commit(self._store, prompt, by, planned, expected=expected)
 
     async def deploy(
-        self, prompt: str, version: int, by: By, *, emergency: bool = False, expected: int | None = None
+        self,
+        prompt: str,
+        version: int,
+        by: By,
+        *,
+        emergency: bool = False,
+        expires_in: float | None = None,
+        expected: int | None = None,
     ) -> Done:
         """Make `version` live at once, whatever runs; see `plan.deploy`."""
         await self._registry.version(prompt, version)
 
         async def planned(current: Current) -> Change | None:
-            result = plan.deploy(current.deployment, version, emergency=emergency, now=current.now, by=by)
+            result = plan.deploy(
+                current.deployment,
+                version,
+                emergency=emergency,
+                expires_in=expires_in,
+                now=current.now,
+                by=by,
+            )
             return change_of(current, result, "emergency_deploy" if emergency else "deploy")
 
         return await commit(self._store, prompt, by, planned, expected=expected, steady=False)

@@ -13,6 +13,7 @@ from gateway.domain.rollout import (
     FINAL,
     Deployment,
     Event,
+    Expiry,
     Hold,
     Phase,
     Rollout,
@@ -60,13 +61,15 @@ class RolloutView(msgspec.Struct, frozen=True):
 
 
 class DeploymentView(msgspec.Struct, frozen=True):
-    """What a prompt serves; `revision` is what `If-Match` compares."""
+    """What a prompt serves; `revision` is what `If-Match` compares. `expiry`: when an emergency deploy is
+    taken back, and to which version."""
 
     prompt: str
     revision: int
     live: int | None
     digest: str | None
     rollout: RolloutView | None
+    expiry: Expiry | None
 
 
 class VersionView(msgspec.Struct, frozen=True):
@@ -91,6 +94,27 @@ class PromptView(DeploymentView, frozen=True):
     """A deployment and all versions, the newest first."""
 
     versions: tuple[VersionView, ...]
+
+
+class DeploymentPage(msgspec.Struct, frozen=True):
+    """In order of name; `next` is the `after` of the following page, null at the end."""
+
+    prompts: tuple[DeploymentView, ...]
+    next: str | None = None
+
+
+class VersionPage(msgspec.Struct, frozen=True):
+    """The newest first; `next` is the `before` of the following page, null at the end."""
+
+    versions: tuple[VersionView, ...]
+    next: int | None = None
+
+
+class RolloutPage(msgspec.Struct, frozen=True):
+    """The newest first; `next` is the `after` of the following page, null at the end."""
+
+    rollouts: tuple[RolloutView, ...]
+    next: str | None = None
 
 
 def rollout_view(

@@ -7,4 +7,6 @@ policy       what a rollout must show; the named policies
 assignment   bucket and arm of a session; the pin protocol
 request_id   the signed ids of managed responses
 audit        the hash chain
+alert        what people are told of, made of audit entries
+access       roles, tokens, and the prompts that a token is limited to
 """

@@ -207,9 +207,18 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
         return highest
 
 
+class Expiry(msgspec.Struct, frozen=True):
+    """An emergency deploy is taken back at `at` (store time, s): `back_to` becomes live. It is gone with
+    whatever else becomes live before."""
+
+    at: float
+    back_to: int
+
+
 class Deployment(msgspec.Struct, frozen=True, omit_defaults=True):
     """What `prompt` serves. `rollout` is the one that is not final; `labels` are movable names; `gates`
-    and `outcomes` (the last final phase a version's rollout ended in) are what states derive from."""
+    and `outcomes` (the last final phase a version's rollout ended in) are what states derive from; `expiry`
+    is that of `live`, if it has one."""
 
     prompt: str
     live: int | None = None
@@ -217,6 +226,7 @@ class Deployment(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: dict[str, int] = {}
     gates: dict[int, Gate] = {}
     outcomes: dict[int, Phase] = {}
+    expiry: Expiry | None = None
 
     def __post_init__(self) -> None:
         check_name(self.prompt, "prompt")

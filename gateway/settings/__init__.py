@@ -3,6 +3,7 @@
 `load_settings` is pure: the caller reads the file and passes the environment. `${env:NAME}` is allowed in
 string values and nowhere else. An error names the file, the field, the value and what is allowed.
 
+    alerts      who is told of what
     base        words for all sections
     providers   upstreams, breakers, prices
     judge       the judge's model, rubrics and limits
@@ -11,6 +12,7 @@ string values and nowhere else. An error names the file, the field, the value an
     load        YAML to settings
 """
 
+from gateway.settings.alerts import Alerts, AlertTarget
 from gateway.settings.base import KIB, MIB, Section
 from gateway.settings.judge import JudgeSettings
 from gateway.settings.load import load_settings
@@ -37,6 +39,8 @@ __all__ = [
     "KIB",
     "MIB",
     "Admin",
+    "AlertTarget",
+    "Alerts",
     "Bindings",
     "Breaker",
     "EvidenceSettings",

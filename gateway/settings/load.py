@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from gateway.errors import ConfigError
 from gateway.settings.model import Settings
 
+SECRET = re.compile(r"(token|key|secret)s?(\.\d+)?$")
 ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -51,7 +52,6 @@ def _explain(source: str, slip: Any) -> str:
     field = ".".join(str(part) for part in slip["loc"]) or "(top level)"
     if slip["type"] == "extra_forbidden":
         return f"{source}: {field}: unknown field; see docs/configuration.md for what there is"
-    given = (
-        "" if slip["type"] == "missing" or isinstance(slip["input"], dict) else f" (got {slip['input']!r})"
-    )
+    untold = slip["type"] == "missing" or isinstance(slip["input"], dict) or SECRET.search(field)
+    given = "" if untold else f" (got {slip['input']!r})"
     return f"{source}: {field}: {slip['msg']}{given}"

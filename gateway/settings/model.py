@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from gateway.domain.policy import Policy, read_policies
 from gateway.errors import InvalidValue
+from gateway.settings.alerts import Alerts
 from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
 from gateway.settings.judge import JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
@@ -21,11 +22,23 @@ class Listen(Section):
     """Port to listen on; 0 takes a free one."""
 
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
 class Admin(Section):
-    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
-    """Address of the admin API; loopback only, because it has no tokens yet."""
+    host: str = "127.0.0.1"
+    """Address of the admin API. Beyond loopback it starts only with a token: `bootstrap_token`, or one made
+    by `prompt-canary token create`. It speaks HTTP: put TLS before it."""
     port: Port = 8081
     """Port of the admin API; 0 takes a free one."""
+    bootstrap_token: Annotated[str, Field(min_length=32)] | None = None
+    """An admin's token that is good while it stands here, such as `${env:PROMPT_CANARY_BOOTSTRAP}`."""
+    refusals_per_minute: Annotated[int, Field(ge=0)] = 60
+    """Audit entries a minute for refused requests; what is beyond is counted in the next one."""
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in LOOPBACK
 
 
 class SqliteSettings(Section):
@@ -253,6 +266,7 @@ class Settings(Section):
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     evidence: EvidenceSettings = EvidenceSettings()
+    alerts: Alerts = Alerts()
     judge: JudgeSettings | None = None
     traces: Traces = Traces()
     logs: Logs = Logs()

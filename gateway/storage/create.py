@@ -25,9 +25,9 @@ def create_store(
     return RedisStore(location, prefix=prefix, accept_data_loss=accept_data_loss, limits=limits)
 
 
-def store_of(settings: Settings) -> Store:
-    """The configured store, not open yet."""
-    limits = Limits(lookup=settings.sessions.lookup_timeout)
+def store_of(settings: Settings, *, patient: bool = False) -> Store:
+    """The configured store, not open yet. `patient`: no request of a client waits for its look-ups."""
+    limits = Limits(lookup=Limits().call if patient else settings.sessions.lookup_timeout)
     store = settings.store
     if isinstance(store, SqliteSettings):
         return create_store("sqlite", store.directory, limits=limits)

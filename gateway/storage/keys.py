@@ -10,8 +10,12 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     rollout/{prompt}/{id}                      a rollout that has ended
     client_key/{id}                            a key of the gateway's own clients, its secret hashed
     audit/{sequence}                           the hash chain; its order is a compare-and-set on `audit-head`
+    token/{name}                               who may use the admin API
+    alert-cursor                               how far the audit log was read for alerts
+    delivery/{entry, downwards}/{target}       an alert to one target; the newest comes first
     pin/{rollout}/{session}                    a session's arm (a key with a time to live)
     alias/{response}                           the session that a response belongs to (in the same way)
+    answer/{request}, under-way/{request}      of requests with an idempotency key (in the same way)
     evidence/{rollout}                         batches of records (a log)
     decisions/{rollout}                        what was decided on them (a log)
     checkpoint/{rollout}                       the fold's state and its place in the log
@@ -32,6 +36,10 @@ ROLLOUTS = "rollout/"
 CLIENT_KEYS = "client_key/"
 AUDIT = "audit/"
 AUDIT_HEAD = "audit-head"
+TOKENS = "token/"
+ALERTS = "alerts"  # the queue of deliveries
+ALERT_CURSOR = "alert-cursor"
+DELIVERIES = "delivery/"
 PINS = "pin/"
 ALIASES = "alias/"
 KEPT = "kept/"
@@ -83,6 +91,14 @@ def audit(sequence: int) -> str:
     return f"{AUDIT}{sequence:012d}"
 
 
+def token(name: str) -> str:
+    return f"{TOKENS}{name}"
+
+
+def delivery(entry: int, target: str) -> str:
+    return f"{DELIVERIES}{999_999_999_999 - entry:012d}/{target}"
+
+
 def pin(rollout: str, session: str) -> str:
     """`session` is the session's keyed hash, never the key that the client sent."""
     return f"{PINS}{rollout}/{session}"
@@ -91,6 +107,15 @@ def pin(rollout: str, session: str) -> str:
 def alias(response: str) -> str:
     """`response` is the keyed hash of a response's id."""
     return f"{ALIASES}{response}"
+
+
+def answer(request: str) -> str:
+    """`request` is the hash of a request's idempotency key, scoped by who sent it."""
+    return f"answer/{request}"
+
+
+def under_way(request: str) -> str:
+    return f"under-way/{request}"
 
 
 def evidence(rollout: str) -> str:

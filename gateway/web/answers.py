@@ -11,22 +11,20 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from gateway.control.operations import Operations
 from gateway.errors import BodyTooLarge, GatewayError, MalformedRequest, MethodNotAllowed, NotFound
 
 logger = logging.getLogger(__name__)
 
-OPERATIONS = web.AppKey("operations", Operations)  # of the application
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _ENCODER = msgspec.json.Encoder()
 
-_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
 def answer(value: Any, *, status: int = 200, revision: int | None = None) -> web.Response:
     """`revision` is what a later If-Match compares."""
-    headers = dict(_HEADERS)
+    headers = dict(HEADERS)
     if revision is not None:
         headers["etag"] = f'"{revision}"'
     body = _ENCODER.encode(value)
@@ -43,7 +41,9 @@ def problem(error: GatewayError) -> web.Response:
         "code": error.code,
         "param": error.param,
     }
-    headers = dict(_HEADERS)
+    headers = dict(HEADERS)
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
     if error.retry_after is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after))
     body = _ENCODER.encode(details)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
+from gateway.control.client_keys import KeyPage, KeyView, NewKey
 from gateway.domain.client_key import Permission, Wanted
+from gateway.errors import InvalidValue, NotFound
 from gateway.web import requests
-from gateway.web.answers import OPERATIONS, answer
+from gateway.web.answers import answer
+from gateway.web.route import OPERATIONS, Route
 
 
-class CreateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KeyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     prompts: tuple[str, ...] = ("*",)
     permissions: tuple[Permission, ...] = ()
@@ -19,20 +22,12 @@ class CreateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
-def routes() -> list[web.RouteDef]:
-    return [
-        web.get("/v1/keys", list_keys),
-        web.post("/v1/keys", create_key),
-        web.post("/v1/keys/{id}/revoke", revoke_key),
-    ]
-
-
 async def list_keys(request: web.Request) -> web.Response:
-    return answer({"keys": await request.app[OPERATIONS].client_keys()})
+    return answer(KeyPage(await request.app[OPERATIONS].client_keys()))
 
 
 async def create_key(request: web.Request) -> web.Response:
-    body = await requests.read_body(request, CreateBody)
+    body = await requests.read_body(request, KeyBody)
     wanted = Wanted(body.name, body.prompts, body.permissions, body.rate, body.burst)
     return answer(
         await request.app[OPERATIONS].create_key(wanted, requests.by(request, body.reason)), status=201
@@ -43,3 +38,25 @@ async def revoke_key(request: web.Request) -> web.Response:
     body = await requests.read_body(request, requests.ReasonBody)
     by = requests.by(request, body.reason)
     return answer(await request.app[OPERATIONS].revoke_key(request.match_info["id"], by))
+
+
+ROUTES = (
+    Route(
+        *("GET", "/v1/keys", "list_keys", "Client keys, newest first", list_keys, "viewer"),
+        answers={200: KeyPage},
+        fleet=True,
+    ),
+    Route(
+        *("POST", "/v1/keys", "create_key", "Make a client's key; it is shown once", create_key, "admin"),
+        answers={201: NewKey},
+        body=KeyBody,
+        fleet=True,
+    ),
+    Route(
+        *("POST", "/v1/keys/{id}/revoke", "revoke_key", "A key is refused from now on", revoke_key, "admin"),
+        answers={200: KeyView},
+        body=requests.ReasonBody,
+        errors=(InvalidValue, NotFound),
+        fleet=True,
+    ),
+)

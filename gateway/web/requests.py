@@ -8,13 +8,17 @@ from typing import Literal, TypeVar
 import msgspec
 from aiohttp import web
 
+from gateway.control.access import ANYBODY
+from gateway.control.explain import KeyKind
 from gateway.control.plan import By
+from gateway.domain.access import Role
 from gateway.errors import InvalidJson, InvalidValue
+from gateway.web.route import CALLER
 
 T = TypeVar("T")
 
 ETAG = re.compile(r'"(\d{1,18})"\Z', re.ASCII)
-ANONYMOUS = "anonymous"
+MAX_PAGE = 1000
 
 
 class PushBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,9 +54,41 @@ class WeightBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeployBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`expires_in`: seconds after which an emergency deploy is taken back."""
+
     version: int
     reason: str = ""
     emergency: bool = False
+    expires_in: float | None = None
+
+
+class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`prompts`: patterns of names (`*`, `?`); empty: all prompts."""
+
+    name: str
+    role: Role
+    prompts: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class RotateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`grace`: seconds for which the secret before stays good."""
+
+    grace: float = 0.0
+    reason: str = ""
+
+
+class SessionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`session`: the key as the client sends it, in what `kind` names; `client`: id of the client's key."""
+
+    session: str
+    kind: KeyKind = "header"
+    client: str = ""
+
+
+class TargetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    target: str
+    reason: str = ""
 
 
 async def read_body(request: web.Request, kind: type[T]) -> T:
@@ -67,7 +103,12 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
 
 
 def by(request: web.Request, reason: str) -> By:
-    return By(request.headers.get("x-actor", ANONYMOUS), reason)
+    """The token's name, which nobody else can use; what the client says of itself stands behind it. While
+    there is no token, that is all there is."""
+    caller, said = request[CALLER], request.headers.get("x-actor", "")
+    if caller is ANYBODY:
+        return By(said or ANYBODY.name, reason)
+    return By(f"{caller.name} ({said})" if said and said != caller.name else caller.name, reason)
 
 
 def expected(request: web.Request) -> int | None:
@@ -92,3 +133,12 @@ def number(name: str, text: str) -> int:
 def query_number(request: web.Request, name: str) -> int | None:
     text = request.query.get(name)
     return None if text is None else number(name, text)
+
+
+def page_limit(request: web.Request, default: int = 100) -> int:
+    limit = query_number(request, "limit")
+    if limit is None:
+        return default
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidValue(f"limit is a number from 1 to {MAX_PAGE}, not {limit}", param="limit")
+    return limit

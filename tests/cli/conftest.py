@@ -71,7 +71,7 @@ class Cli:
 @pytest.fixture
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Without shared options: for commands that take none. The working directory is the test's own."""
-    for name in ("PROMPT_CANARY_CONFIG", "PROMPT_CANARY_URL", "PROMPT_CANARY_ACTOR"):
+    for name in ("PROMPT_CANARY_CONFIG", "PROMPT_CANARY_URL", "PROMPT_CANARY_ACTOR", "PROMPT_CANARY_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gateway.yaml").write_text(CONFIG.format(folder=tmp_path))

@@ -26,6 +26,8 @@ def test_the_page_names_every_command(command: str) -> None:
     assert f"`{command} " in PAGE or f"`{command}`" in PAGE
 
 
-@pytest.mark.parametrize("option", ["--config", "--url", "--actor", "--json", "--reason", "--if-revision"])
+@pytest.mark.parametrize(
+    "option", ["--config", "--url", "--token", "--actor", "--json", "--reason", "--if-revision"]
+)
 def test_the_page_explains_shared_options(option: str) -> None:
     assert f"`{option}" in PAGE

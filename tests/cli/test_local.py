@@ -91,3 +91,11 @@ def test_the_environment_names_configuration_and_values(
     (tmp_path / "gateway.yaml").write_text(config)
     assert local("push", ".").code == 0
     assert (tmp_path / "elsewhere" / "documents.db").exists()
+
+
+def test_a_shell_completes_commands(local: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_PROMPT_CANARY_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "prompt-canary rollout p")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    completed = local.process()
+    assert completed.out.split() == ["pause", "promote"]

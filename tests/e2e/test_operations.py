@@ -11,6 +11,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -381,3 +383,30 @@ async def test_workers_and_control_on_their_own(folder: Path) -> None:
             send(control, signal.SIGTERM)
             await until(lambda: ended(control))
             assert workers.ready()["ready"]
+
+
+# --- the admin port
+
+
+def test_an_admin_port_beyond_loopback_needs_a_token(folder: Path) -> None:
+    """Without one the gateway does not start; with one in the configuration it does, and asks for it."""
+    gateway = make_gateway(folder, workers=1)
+    text = gateway.config.read_text()
+    wide = text.replace("admin: {port", "admin: {host: 0.0.0.0, port")
+    gateway.config.write_text(wide)
+    with pytest.raises(RuntimeError, match="there is no token: make one with `prompt-canary token create`"):
+        gateway.start()
+    assert gateway.process is not None
+    assert gateway.process.returncode == 2
+    gateway.config.write_text(wide.replace("0.0.0.0,", f"0.0.0.0, bootstrap_token: {'b' * 32},"))
+    with running(gateway):
+        url = f"http://127.0.0.1:{gateway.admin}/v1/live"
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(url, timeout=10)
+        refused.value.close()
+        assert refused.value.code == 401
+        request = urllib.request.Request(url, headers={"authorization": f"Bearer {'b' * 32}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
+        assert "asks for a token" in gateway.log()
+        assert "b" * 32 not in gateway.log()

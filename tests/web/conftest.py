@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway.storage.sqlite import SqliteStore
 from gateway.web import build_admin
 from tests.support.prompts import prompt_text
+from tests.support.stores import PATIENT
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Admin:
 
 @pytest.fixture
 async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
-    store = SqliteStore(tmp_path / "store")
+    store = SqliteStore(tmp_path / "store", limits=PATIENT)
     await store.open()
     status: dict[str, object] = {"ready": True}
 

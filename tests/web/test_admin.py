@@ -66,7 +66,7 @@ async def test_ways_back(admin: Admin, path: str, phase: str) -> None:
 
 async def test_live_and_prompts(admin: Admin) -> None:
     await admin.push("one")
-    assert (await admin.get("/v1/live")).body == {"prompts": []}
+    assert (await admin.get("/v1/live")).body == {"prompts": [], "next": None}
     assert [item["live"] for item in (await admin.get("/v1/prompts")).body["prompts"]] == [None]
     await admin.post(f"{PROMPT}/deploy", {"version": 1})
     (view,) = (await admin.get("/v1/live")).body["prompts"]

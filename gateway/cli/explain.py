@@ -1,0 +1,41 @@
+"""`explain`: why a request, or a session, got its version."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli import output
+from gateway.cli.session import Session, operation
+from gateway.control.explain import KEY_KINDS, Explanation
+from gateway.domain.request_id import PREFIX
+from gateway.errors import InvalidValue
+
+_EXAMPLE = "Example: prompt-canary explain support-agent --session 4711"
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=_EXAMPLE)(explain)
+
+
+@operation(output.explanation)
+async def explain(
+    session: Session,
+    what: Annotated[
+        str, typer.Argument(metavar="REQUEST|PROMPT", help="A response's x-request-id, or a prompt.")
+    ],
+    key: Annotated[
+        str | None, typer.Option("--session", help="The session's key, as the client sends it.")
+    ] = None,
+    kind: Annotated[str, typer.Option(help=f"What carries the key: {', '.join(KEY_KINDS)}.")] = "header",
+    client: Annotated[str, typer.Option(help="Id of the client's key, where clients have our keys.")] = "",
+) -> Explanation:
+    """Why a request got its version, or which one a session's next request gets."""
+    if what.startswith(PREFIX) and key is None:
+        return await session.administration.explain_request(what)
+    if key is None:
+        raise InvalidValue(f"give a request id ({PREFIX}…), or a prompt and --session", param="session")
+    if kind not in KEY_KINDS:
+        raise InvalidValue(f"--kind is one of {', '.join(KEY_KINDS)}, not {kind!r}", param="kind")
+    return await session.administration.explain_session(what, key, kind, client)

@@ -1,0 +1,92 @@
+"""What people are told of: alerts, made of entries of the audit log and of nothing else.
+
+Every change of what is served writes its entry in the same commit, so the log is the outbox: an alert cannot
+be of something that did not happen, and nothing that happened can miss its alert. Its id is its entry's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from gateway.domain.audit import AuditEntry
+
+AlertEvent = Literal["rollback", "promotion", "hold", "incident", "emergency", "release", "test"]
+EVENTS: tuple[AlertEvent, ...] = get_args(AlertEvent)
+TARGET = "alert:"  # + name: the subject of a test
+
+_BY_ACTION: dict[str, AlertEvent] = {
+    "roll_back": "rollback",
+    "watch": "promotion",
+    "promote": "promotion",
+    "finish": "promotion",
+    "hold": "hold",
+    "release": "release",
+    "emergency_deploy": "emergency",
+    "revert": "emergency",
+    "test_alert": "test",
+}
+_SAYS = {
+    "roll_back": "version {candidate} was rolled back; version {live} serves everyone",
+    "watch": "version {candidate} is live and watched",
+    "promote": "version {candidate} is live for everyone",
+    "finish": "version {candidate} is live for everyone",
+    "hold": "the rollout of version {candidate} waits ({hold})",
+    "release": "the rollout of version {candidate} goes on",
+    "emergency_deploy": "version {live} is live by an emergency deploy",
+    "revert": "the emergency deploy has expired: version {live} is live again",
+    "test_alert": "a test: nothing has happened",
+}
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """`id` is stable: whoever gets an alert twice knows it by that. `at` is store time, s; `entry` the audit
+    entry's number. `rollout`, `candidate`, `hold` are null where it is about none."""
+
+    id: str
+    event: AlertEvent
+    prompt: str
+    summary: str
+    at: float
+    actor: str
+    reason: str
+    live: int | None
+    rollout: str | None
+    candidate: int | None
+    hold: str | None
+    entry: int
+
+
+def alert_of(entry: AuditEntry) -> Alert | None:
+    """The alert that an entry of the audit log is, if it is one."""
+    event = _BY_ACTION.get(entry.action)
+    if event is None:
+        return None
+    after: dict[str, Any] = entry.after if isinstance(entry.after, dict) else {}
+    rollout: dict[str, Any] = after.get("rollout") or after.get("ended") or {}
+    hold = rollout.get("hold")
+    if event == "hold" and hold == "incident":
+        event = "incident"
+    known = {"candidate": rollout.get("candidate"), "live": after.get("live"), "hold": hold}
+    prompt = "" if event == "test" else entry.subject
+    summary = _SAYS[entry.action].format(**known)
+    return Alert(
+        id=f"{entry.sequence}.{entry.hash[:12]}",
+        event=event,
+        prompt=prompt,
+        summary=f"{prompt}: {summary}" if prompt else summary,
+        at=entry.at,
+        actor=entry.actor,
+        reason=entry.reason,
+        live=after.get("live"),
+        rollout=rollout.get("id"),
+        candidate=rollout.get("candidate"),
+        hold=hold,
+        entry=entry.sequence,
+    )
+
+
+def target_of(entry: AuditEntry) -> str:
+    """The one target that a test is for; "" if every one that wants the event gets it."""
+    return entry.subject.removeprefix(TARGET) if entry.subject.startswith(TARGET) else ""

@@ -1,0 +1,77 @@
+"""Which entries of the audit log are alerts, and what they say."""
+
+from typing import Any
+
+import pytest
+
+from gateway.domain import audit
+from gateway.domain.alert import alert_of, target_of
+
+ROLLOUT = {"id": "0a", "candidate": 2, "baseline": 1, "hold": None}
+
+
+def entry(action: str, after: Any, subject: str = "support-agent") -> audit.AuditEntry:
+    return audit.append(None, at=5.0, actor="ann", action=action, subject=subject, reason="why", after=after)
+
+
+@pytest.mark.parametrize(
+    ("action", "after", "event", "summary"),
+    [
+        (
+            *("roll_back", {"live": 1, "rollout": None, "ended": ROLLOUT}, "rollback"),
+            "support-agent: version 2 was rolled back; version 1 serves everyone",
+        ),
+        (
+            "watch",
+            {"live": 2, "rollout": ROLLOUT},
+            "promotion",
+            "support-agent: version 2 is live and watched",
+        ),
+        (
+            *("promote", {"live": 2, "rollout": None, "ended": ROLLOUT}, "promotion"),
+            "support-agent: version 2 is live for everyone",
+        ),
+        (
+            *("hold", {"live": 1, "rollout": ROLLOUT | {"hold": "srm"}}, "hold"),
+            "support-agent: the rollout of version 2 waits (srm)",
+        ),
+        (
+            *("hold", {"live": 1, "rollout": ROLLOUT | {"hold": "incident"}}, "incident"),
+            "support-agent: the rollout of version 2 waits (incident)",
+        ),
+        (
+            *("release", {"live": 1, "rollout": ROLLOUT}, "release"),
+            "support-agent: the rollout of version 2 goes on",
+        ),
+        (
+            *("emergency_deploy", {"live": 3, "rollout": None}, "emergency"),
+            "support-agent: version 3 is live by an emergency deploy",
+        ),
+        (
+            *("revert", {"live": 1, "rollout": None}, "emergency"),
+            "support-agent: the emergency deploy has expired: version 1 is live again",
+        ),
+    ],
+)
+def test_what_people_are_told_of(action: str, after: Any, event: str, summary: str) -> None:
+    written = entry(action, after)
+    alert = alert_of(written)
+    assert alert is not None
+    assert (alert.event, alert.summary, alert.prompt) == (event, summary, "support-agent")
+    assert alert.id == f"1.{written.hash[:12]}"
+    assert (alert.at, alert.actor, alert.reason, alert.entry) == (5.0, "ann", "why", 1)
+
+
+@pytest.mark.parametrize(
+    "action", ["push", "deploy", "start", "pause", "abort", "size", "refused", "create_token"]
+)
+def test_what_is_no_alert(action: str) -> None:
+    assert alert_of(entry(action, {"live": 1, "rollout": ROLLOUT})) is None
+
+
+def test_a_test_is_of_one_target_and_no_prompt() -> None:
+    written = entry("test_alert", None, "alert:pager")
+    alert = alert_of(written)
+    assert alert is not None
+    assert (alert.event, alert.prompt, target_of(written)) == ("test", "", "pager")
+    assert target_of(entry("roll_back", None)) == ""
