@@ -45,8 +45,6 @@ from gateway.telemetry.counts import Counts
 from gateway.telemetry.export import Exporter, resource
 from gateway.wire.routes import ROUTES, error_shape
 from gateway.wire.selection import split_path
-from gateway.wire.splice import Fields
-from gateway.wire.texts import question_of
 
 logger = logging.getLogger(__name__)
 
@@ -177,11 +175,6 @@ class Worker:
             choice.rollout, choice.version, choice.arm, session, now, nonce.to_bytes(NONCE_BYTES, "big")
         )
         return sign(id, self.keys[0]).encode()
-
-    def question_of(self, fields: Fields) -> str:
-        """A conversation in words, as the judge is shown it."""
-        judge = self.settings.judge
-        return "" if judge is None else question_of(fields, judge.question_bytes)
 
     def _to_judge(self, rollout: Rollout, unit: Drawn, said: Said) -> str:
         assert self.outbox is not None

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from gateway.settings.base import KIB, Amount, Bytes, NamePattern, Seconds, Section
+from gateway.settings.base import KIB, Amount, NamePattern, Seconds, Section
 
 
 class JudgeSettings(Section):
@@ -41,7 +41,7 @@ class JudgeSettings(Section):
     hold."""
     usd_per_rollout: Amount = 10.0
     """The same for one rollout."""
-    question_bytes: Bytes = 32 * KIB
+    question_bytes: Annotated[int, Field(ge=1024, le=64 * KIB)] = 32 * KIB
     """Of a conversation so much of its end is shown to the judge."""
     answer_bytes: Annotated[int, Field(ge=1024, le=64 * KIB)] = 32 * KIB
     """Of an answer so much of its beginning."""

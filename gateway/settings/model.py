@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -173,9 +173,14 @@ class Timeouts(Section):
     """After SIGTERM, streams in flight may finish for this long."""
 
 
+Flag = Literal["filtered", "refusal", "personal", "secret", "leak", "profanity", "loop", "schema"]
+
+
 class EvidenceSettings(Section):
     """Limits of evidence and decisions; a rollout keeps those that it was started with. Times in seconds."""
 
+    flags: tuple[Flag, ...] = get_args(Flag)
+    """Safety flags that count (docs/safety.md); what is left out is not looked for."""
     measured_per_second: Annotated[float, Field(gt=0)] = 500.0
     """Sessions of a prompt that are measured per second; above it a share of them is."""
     keep_seconds: Annotated[float, Field(ge=0)] = 604_800.0
@@ -227,7 +232,7 @@ class EvidenceSettings(Section):
 
     def changes(self) -> dict[str, float]:
         """The limits of the analysis that differ from their defaults."""
-        others = {"measured_per_second", "keep_seconds", "keep_bytes"}
+        others = {"flags", "measured_per_second", "keep_seconds", "keep_bytes"}
         return self.model_dump(exclude_defaults=True, exclude=others)
 
 
