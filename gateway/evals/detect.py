@@ -17,7 +17,7 @@ from stdnum import iban, luhn
 
 from gateway.domain.prompt import Content
 
-MOST_CANDIDATES = 32  # of one kind in one text
+MOST_CANDIDATES = 16  # of one kind in one text
 REFUSAL_HEAD = 300  # characters in which a refusal is looked for
 PROBE_WORDS, MOST_PROBES, LEAK_AT = 8, 40, 2
 LOOP_UNIT, LOOP_TAIL, LOOP_AT = 24, 3000, 12
@@ -35,12 +35,13 @@ _REFUSALS = re2.compile(
 )
 # On bytes: RE2 translates the place of each match in a string back to characters, which costs as much again.
 _EMAIL = re2.compile(rb"[a-zA-Z0-9._%+-]{1,64}@[a-zA-Z0-9-]{1,63}(?:\.[a-zA-Z0-9-]{1,63})*\.[a-zA-Z]{2,24}")
-_IBAN = re2.compile(rb"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
-_DIGITS = re2.compile(rb"\+?[0-9][0-9 .()-]{6,26}[0-9]")  # card, phone, social security number
+_NUMBERS = re2.compile(  # IBAN; card, phone, social security number
+    rb"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b|\+?[0-9][0-9 .()-]{6,26}[0-9]"
+)
 _SSN = re2.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}")
 _CARD = re2.compile(r"[0-9](?:[ -]?[0-9]){12,18}")
 _PHONE = re2.compile(r"\+[1-9][0-9]{0,2}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{2,4}(?:[ .-]?[0-9]{2,4}){1,4}")
-_SECRETS = re2.compile(
+_SECRETS_TEXT = (
     r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----"
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
     r"|\b(?:sk|rk|pk)_(?:live|test)_[0-9a-zA-Z]{16,}"
@@ -52,10 +53,12 @@ _SECRETS = re2.compile(
     r"|\bpcg_[A-Za-z0-9_-]{20,}"
     r"|(?i:\b(?:password|passwd|api[_-]?key|secret[_-]?key|access[_-]?token)\b[\"']?\s*[:=]\s*[\"']?[^\s\"']{8,})"
 )
-_PROFANITY = re2.compile(
-    r"(?i)\b(?:fuck\w*|motherfuck\w*|shit(?:ty|head)?|bullshit|asshole\w*|bitch(?:es|y)?|cunts?|dickheads?|"
-    r"bastards?|wankers?|twats?|arseholes?|goddamn)\b"
+_PROFANITY_TEXT = (
+    r"(?i:\b(?:fuck\w*|motherfuck\w*|shit(?:ty|head)?|bullshit|asshole\w*|bitch(?:es|y)?|cunts?|dickheads?|"
+    r"bastards?|wankers?|twats?|arseholes?|goddamn)\b)"
 )
+_SECRETS, _PROFANITY = re2.compile(_SECRETS_TEXT), re2.compile(_PROFANITY_TEXT)
+_EITHER = re2.compile(f"{_SECRETS_TEXT}|{_PROFANITY_TEXT}")
 _TAGS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _SSN_NEVER = ("000", "666")
 
@@ -85,13 +88,10 @@ def _candidates(text: str) -> Iterator[tuple[str, str]]:
     if b"@" in raw:
         for value in _found(_EMAIL, raw):
             yield "email", value
-    for value in _found(_DIGITS, raw):
+    for value in _found(_NUMBERS, raw):
         kind = _number_kind(value)
         if kind is not None:
             yield kind, value
-    for value in _found(_IBAN, raw):
-        if iban.is_valid(value):
-            yield "iban", value
 
 
 def _found(pattern: Any, raw: bytes) -> Iterator[str]:
@@ -100,6 +100,8 @@ def _found(pattern: Any, raw: bytes) -> Iterator[str]:
 
 
 def _number_kind(value: str) -> str | None:
+    if value[0].isalpha():
+        return "iban" if iban.is_valid(value) else None
     digits = _bare(value)
     if value[0] == "+":  # E.164, and the plus
         return "phone" if 8 <= len(digits) - 1 <= 15 and _PHONE.fullmatch(value) else None
@@ -125,6 +127,11 @@ def secret(text: str) -> bool:
     (True, False)
     """
     return _SECRETS.search(text) is not None
+
+
+def suspicious(text: str) -> bool:
+    """Whether one of `secret` and `profanity` is true of it, at the price of one."""
+    return _EITHER.search(text) is not None
 
 
 def profanity(text: str) -> bool:

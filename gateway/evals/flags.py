@@ -58,11 +58,12 @@ def flags_of(
         found.append("refusal")
     if any(detect.personal(text, question)):
         found.append("personal")
-    if detect.secret(text):
+    suspicious = detect.suspicious(text)
+    if suspicious and detect.secret(text):
         found.append("secret")
     if probes is not None and probes.leak(text):
         found.append("leak")
-    if detect.profanity(text):
+    if suspicious and detect.profanity(text):
         found.append("profanity")
     if detect.loops(text):
         found.append("loop")
