@@ -8,6 +8,7 @@ rollout   start · status, and a command for each event of the rollout's transit
 audit     list · verify
 keys      create · list · revoke
 local     serve · config check · config reference · override: what concerns this machine
+evaluating eval: a suite on prompt files
 planning  plan: what a policy takes at some traffic
 simulate  simulate: how often it would be wrong
 reference docs/configuration.md, written from the settings
@@ -17,7 +18,7 @@ Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store
 
 import typer
 
-from gateway.cli import audit, keys, local, planning, prompts, rollout, simulate
+from gateway.cli import audit, evaluating, keys, local, planning, prompts, rollout, simulate
 
 app = typer.Typer(
     name="prompt-canary",
@@ -32,6 +33,7 @@ prompts.register(app)
 local.register(app)
 planning.register(app)
 simulate.register(app)
+evaluating.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")

@@ -12,7 +12,7 @@ string values and nowhere else. An error names the file, the field, the value an
 """
 
 from gateway.settings.base import KIB, MIB, Section
-from gateway.settings.judge import JudgeSettings
+from gateway.settings.judge import EvalSettings, JudgeSettings
 from gateway.settings.load import load_settings
 from gateway.settings.model import (
     Admin,
@@ -39,6 +39,7 @@ __all__ = [
     "Admin",
     "Bindings",
     "Breaker",
+    "EvalSettings",
     "EvidenceSettings",
     "JudgeSettings",
     "Limits",

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from gateway.domain.policy import Policy, read_policies
 from gateway.errors import InvalidValue
 from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
-from gateway.settings.judge import JudgeSettings
+from gateway.settings.judge import EvalSettings, JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
 from gateway.settings.telemetry import Traces
 
@@ -259,6 +259,7 @@ class Settings(Section):
     timeouts: Timeouts = Timeouts()
     evidence: EvidenceSettings = EvidenceSettings()
     judge: JudgeSettings | None = None
+    evals: EvalSettings | None = None
     traces: Traces = Traces()
     policies: dict[NamePattern, dict[str, Any]] = {}
     """Policies of your own by name: the fields that differ from the one that `extends` names (careful,

@@ -17,6 +17,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     checkpoint/{rollout}                       the fold's state and its place in the log
     judging                                    first answers that wait for the judge (a queue)
     bench/{rollout}                            model, rubric and prompt that a rollout is judged by
+    evaluation/{prompt}/{number}               what a version's suite came to last
     spend/{day} · spend/{rollout}              what judging has cost
     verdict/{prompt}/{rollout}                 the newest verdict, for people
     past/{prompt}                              how its live version answered when the last rollout ended
@@ -107,6 +108,10 @@ def checkpoint(rollout: str) -> str:
 
 def bench(rollout: str) -> str:
     return f"bench/{rollout}"
+
+
+def evaluation(prompt: str, number: int) -> str:
+    return f"evaluation/{prompt}/{number:08d}"
 
 
 def spend(period: str) -> str:
