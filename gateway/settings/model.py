@@ -236,6 +236,11 @@ class EvidenceSettings(Section):
         return self.model_dump(exclude_defaults=True, exclude=others)
 
 
+class FeedbackSettings(Section):
+    max_age: Annotated[float, Field(gt=0, le=90 * 86_400)] = 7 * 86_400.0
+    """Feedback is taken for so long after an answer, s."""
+
+
 class Settings(Section):
     workers: Annotated[int, Field(ge=1, le=256)] = 2
     """Data plane processes; one for each core."""
@@ -258,6 +263,7 @@ class Settings(Section):
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     evidence: EvidenceSettings = EvidenceSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
     judge: JudgeSettings | None = None
     evals: EvalSettings | None = None
     traces: Traces = Traces()

@@ -14,6 +14,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     alias/{response}                           the session that a response belongs to (in the same way)
     evidence/{rollout}                         batches of records (a log)
     decisions/{rollout}                        what was decided on them (a log)
+    feedback/{rollout}                         what was said of its answers (a log); feedback/ outside of any
     checkpoint/{rollout}                       the fold's state and its place in the log
     judging                                    first answers that wait for the judge (a queue)
     bench/{rollout}                            model, rubric and prompt that a rollout is judged by
@@ -96,6 +97,11 @@ def alias(response: str) -> str:
 
 def evidence(rollout: str) -> str:
     return f"evidence/{rollout}"
+
+
+def feedback(rollout: str) -> str:
+    """`rollout` is "" for answers outside of any."""
+    return f"feedback/{rollout}"
 
 
 def decisions(rollout: str) -> str:

@@ -53,6 +53,7 @@ def build_admin(
             *(web.post(f"{prompt}/rollout/{path}", change_rollout(event)) for path, event in PATHS.items()),
             web.post(prompt + "/deploy", deploy),
             web.get("/v1/rollouts/{rollout}/replay", replay),
+            web.get("/v1/rollouts/{rollout}/quality", quality),
             web.get("/v1/audit", list_audit),
             web.get("/v1/audit/verify", verify_audit),
         ]
@@ -169,6 +170,10 @@ async def deploy(request: web.Request) -> web.Response:
 
 async def replay(request: web.Request) -> web.Response:
     return answer(await request.app[OPERATIONS].replay(request.match_info["rollout"]))
+
+
+async def quality(request: web.Request) -> web.Response:
+    return answer(await request.app[OPERATIONS].quality(request.match_info["rollout"]))
 
 
 async def list_audit(request: web.Request) -> web.Response:
