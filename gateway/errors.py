@@ -65,6 +65,7 @@ class UpstreamError(GatewayError): status, type, code = 502, "upstream_error", "
 class UpstreamUnreachable(UpstreamError): code = "upstream_unreachable"
 class UpstreamBroken(UpstreamError): code = "upstream_broken"
 class UpstreamClosed(UpstreamBroken): code = "upstream_broken"  # before the first byte of its answer
+class NoAnswer(UpstreamError): code = "no_answer"  # to a suite or a judge's question: no data
 class UpstreamTimeout(UpstreamError): status, code = 504, "upstream_timeout"
 class UpstreamConnectTimeout(UpstreamTimeout): code = "upstream_timeout"
 class UpstreamImpatience(UpstreamTimeout): code = "upstream_timeout"  # the client's own limit, below ours

@@ -1,4 +1,4 @@
-"""The judge's process: `python -m gateway.judge`, started by the supervisor as `gateway.app` is.
+"""The judge's process, which runs suites as well: `python -m gateway.judge`, as `gateway.app` is started.
 
 It is a module of its own because the OpenAI SDK takes a second and 40 MB to load, which no worker should pay.
 """
@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import sys
 import time
 from pathlib import Path
 
 from gateway.app import Process, main, owner, with_store
+from gateway.control.judging.gate import Gatekeeper
 from gateway.control.judging.loop import Judge
+from gateway.control.judging.model import JudgeModel
+from gateway.control.judging.trying import Trier
 from gateway.errors import ConfigError, InvalidValue
 from gateway.evals.rubric import Rubric, read_rubric
 from gateway.prices import PriceList
-from gateway.settings import JudgeSettings, Settings
+from gateway.settings import EvalSettings, JudgeSettings, Settings
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
 
@@ -28,12 +32,46 @@ LIMITS = {"usd_per_day", "usd_per_rollout"}
 
 async def run_judge(process: Process) -> None:
     """Ready at once: requests are served without it."""
-    store = store_of(process.settings)
-    judge = build_judge(
-        process.settings, store, await asyncio.to_thread(read_rubrics, _section(process.settings))
-    )
+    settings = process.settings
+    store = store_of(settings)
+    works = []
+    if settings.judge is not None:
+        judge = build_judge(settings, store, await asyncio.to_thread(read_rubrics, settings.judge))
+        works.append(judge.run)
+    if settings.evals is not None:
+        works.append(build_gatekeeper(settings, store).run)
     process.ready()
-    await with_store(process, store, lambda: judge.run(process.stop))
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for each in works:
+                tasks.create_task(each(process.stop))
+
+    await with_store(process, store, work)
+
+
+def build_gatekeeper(settings: Settings, store: Store) -> Gatekeeper:
+    """Raises `ConfigError` for a folder of suites that is not there."""
+    section = settings.evals
+    assert section is not None
+    folder = Path(section.suites)
+    if not folder.is_dir():
+        raise ConfigError(f"evals.suites: {folder} is not a folder")
+    trier = build_trier(settings)
+    return Gatekeeper(store, trier, folder, owner=f"gate-{owner()}", compare=section.compare_with_live)
+
+
+def build_trier(settings: Settings) -> Trier:
+    section, first = settings.evals or EvalSettings(), settings.providers[0]
+    judge = None if settings.judge is None else (JudgeModel(settings.judge), settings.judge.model)
+    return Trier(
+        section,
+        section.base_url or first.base_url,
+        section.api_key or first.api_key,
+        PriceList(settings.prices),
+        lambda: secrets.token_hex(16),
+        judge,
+    )
 
 
 def build_judge(settings: Settings, store: Store, rubrics: dict[str, Rubric]) -> Judge:

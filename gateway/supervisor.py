@@ -65,8 +65,8 @@ class Supervisor:
     async def run(self) -> None:
         """Until SIGTERM or SIGINT and everything has drained. Raises `ConfigError`."""
         self._settings = prepare(self._settings)
-        if self._role == "judge" and self._settings.judge is None:
-            raise ConfigError("judge: the configuration has no such section, so there is nothing to serve")
+        if self._role == "judge" and not has_judge(self._settings):
+            raise ConfigError("the configuration has no section judge or evals, so there is nothing to serve")
         self._sockets = bind_all(self._settings, ROLES[self._role])
         self._listen_to_signals()
         async with asyncio.TaskGroup() as tasks:
@@ -94,7 +94,7 @@ class Supervisor:
 
     def _roles(self, settings: Settings) -> list[str]:
         """Those that a configuration has."""
-        there = {*self._sockets, *(role for role in SILENT if role != "judge" or settings.judge is not None)}
+        there = {*self._sockets, *(role for role in SILENT if role != "judge" or has_judge(settings))}
         return [role for role in ROLES[self._role] if role in there]
 
     def _ended(self, child: Child, task: asyncio.Task[None]) -> None:
@@ -198,6 +198,11 @@ class Supervisor:
             ending = [child for child in self._running if (child.role == "worker") is first]
             _stop(ending)
             await asyncio.gather(*(self._running[child] for child in ending))
+
+
+def has_judge(settings: Settings) -> bool:
+    """Whether there is work for the judge's process."""
+    return settings.judge is not None or settings.evals is not None
 
 
 def _status(child: Child) -> dict[str, Any]:

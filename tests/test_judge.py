@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.judge import build_judge, read_rubrics
-from gateway.settings import JudgeSettings, Settings, load_settings
+from gateway.judge import build_gatekeeper, build_judge, read_rubrics
+from gateway.settings import EvalSettings, JudgeSettings, Settings, load_settings
 from gateway.storage.sqlite import SqliteStore
 
 RUBRIC = "name: {name}\ncriteria:\n  - {{name: a, question: Good, anchors: [bad, good]}}\n"
@@ -39,6 +39,14 @@ def test_rubrics_are_known_by_their_names(tmp_path: Path) -> None:
     (tmp_path / "three.yaml").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_rubrics(section(tmp_path))
+
+
+async def test_a_folder_of_suites_must_be_there(tmp_path: Path) -> None:
+    given = settings().model_copy(update={"evals": EvalSettings(suites=str(tmp_path))})
+    await build_gatekeeper(given, SqliteStore(tmp_path))._trier.close()
+    given = settings().model_copy(update={"evals": EvalSettings(suites=str(tmp_path / "none"))})
+    with pytest.raises(ConfigError, match="is not a folder"):
+        build_gatekeeper(given, SqliteStore(tmp_path))
 
 
 async def test_a_limit_in_usd_needs_a_price(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

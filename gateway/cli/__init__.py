@@ -14,6 +14,7 @@ explain   explain: why a request or a session got its version
 demo      demo: the story (story.py) of one version promoted and one rolled back
 doctor    doctor: what a gateway needs on this machine
 completion  completion: for shells
+evaluating eval: a suite on prompt files
 planning  plan: what a policy takes at some traffic
 simulate  simulate: how often it would be wrong
 reference docs/configuration.md, written from the settings
@@ -29,6 +30,7 @@ from gateway.cli import (
     completion,
     demo,
     doctor,
+    evaluating,
     explain,
     keys,
     local,
@@ -56,6 +58,7 @@ doctor.register(app)
 demo.register(app)
 completion.register(app)
 simulate.register(app)
+evaluating.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")

@@ -15,6 +15,7 @@ from gateway.control.audit import AuditPage, Verification
 from gateway.control.client_keys import KeyPage, KeyView, NewKey
 from gateway.control.explain import Explanation, KeyKind
 from gateway.control.plan import By
+from gateway.control.quality import Quality
 from gateway.control.registry import Pushed
 from gateway.control.replay import Replay
 from gateway.control.rollouts import Start
@@ -118,6 +119,9 @@ class RemoteOperations:
 
     async def replay(self, rollout: str) -> Replay:
         return await self._api.get(f"/v1/rollouts/{quote(rollout, safe='')}/replay", Replay)
+
+    async def quality(self, rollout: str) -> Quality:
+        return await self._api.get(f"/v1/rollouts/{quote(rollout, safe='')}/quality", Quality)
 
     async def audit(self, *, before: int | None = None, limit: int = 50, prompt: str = "") -> AuditPage:
         query: dict[str, Any] = {"limit": limit}

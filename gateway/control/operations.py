@@ -17,6 +17,7 @@ from gateway.control.baseline import read_beginning
 from gateway.control.case import Summary
 from gateway.control.client_keys import ClientKeys, KeyView, NewKey
 from gateway.control.plan import By
+from gateway.control.quality import Quality, quality
 from gateway.control.registry import Pushed, Registry, list_all
 from gateway.control.replay import Replay, replay
 from gateway.control.rollouts import Rollouts, Start
@@ -83,6 +84,9 @@ class Operations(Protocol):
 
     async def replay(self, rollout: str) -> Replay:
         """Every verdict of a rollout again, from its evidence."""
+
+    async def quality(self, rollout: str) -> Quality:
+        """The judge's work on a rollout, and feedback on its answers."""
 
     async def audit(self, *, before: int | None = None, limit: int = 50, prompt: str = "") -> AuditPage: ...
 
@@ -213,6 +217,9 @@ class StoreOperations:
 
     async def replay(self, rollout: str) -> Replay:
         return await replay(self._store, await self._rollouts.find(rollout))
+
+    async def quality(self, rollout: str) -> Quality:
+        return await quality(self._store, await self._rollouts.find(rollout))
 
     async def audit(
         self,

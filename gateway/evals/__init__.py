@@ -1,6 +1,13 @@
-"""Quality of answers, as pure functions: what is asked of a judge, and what its answer means.
+"""Quality and safety of answers, as pure functions.
 
-rubric      criteria with anchored scores, from YAML
-question    the judge's prompt: content wrapped so that it cannot give orders
-verdict     a judge's answer → scores, tolerantly; a score → [0, 1]
+    rubric      criteria with anchored scores, from YAML
+    question    the judge's prompt: content wrapped so that it cannot give orders
+    verdict     a judge's answer → scores, tolerantly; a score → [0, 1]
+    detect      refusals, personal data, secrets, leaks, loops: what can be seen without a model
+    suite       what a version must get right before anybody sees it, in promptfoo's YAML dialect
+    checks      its assertions
+    report      what it came to; `written`: for pipelines
+    flags       the same and the provider's signals, as one list of names
+
+Time, chance and the nonces of a prompt are arguments.
 """

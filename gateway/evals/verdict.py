@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.evals.rubric import Criterion
 
-MOST_CHARACTERS = 50_000
+MOST_CHARACTERS = 10_000
 _JSON = json.JSONDecoder()
 _START = re.compile(r"\{")
 _NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(?:/\s*([0-9]+))?\s*\Z")

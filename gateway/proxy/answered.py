@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 from gateway.domain.observation import Outcome
 from gateway.domain.outcome import ending_of, outcome
 from gateway.errors import ClientError, GatewayError, PromptError
-from gateway.proxy.judging import Said, said
+from gateway.evals.flags import flags_of
+from gateway.proxy.judging import Said
 from gateway.proxy.recorder import Seen
 from gateway.proxy.tracing import Ending
 from gateway.telemetry.counts import VersionCounts
 from gateway.telemetry.logs import access
 from gateway.wire.price import Price
-from gateway.wire.sse import EventScanner
-from gateway.wire.texts import answer_of
+from gateway.wire.sse import MOST_TEXT, EventScanner
+from gateway.wire.texts import answer_of, first_bytes, last_bytes, refused
 from gateway.wire.traceparent import trace_of
 from gateway.wire.usage import Answer, Usage, estimate, kinds
 
@@ -103,6 +104,7 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         access(about(exchange, how, status, total))
     if not worker.recorder.measures(choice):
         return
+    text = _text(notes, exchange.scanner) if whole and notes is not None and notes.status < 400 else None
     sent = exchange.sent_at or received
     answered = exchange.answered_at or worker.fine_clock()  # its last byte may have waited for a pin
     seen = Seen(
@@ -113,7 +115,8 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         tokens=None if usage is None else usage.completion,
         again=exchange.headers.get(b"x-stainless-retry-count", b"0") != b"0",
         cost=None if cost is None or usage is None else cost.uncached,
-        said=_said(exchange) if whole else None,
+        said=None if text is None else _said(exchange, text),
+        flags=() if text is None else _flags(exchange, text, answer.finish_reason),
     )
     worker.recorder.ended(choice, seen)
 
@@ -139,15 +142,35 @@ def about(exchange: Managed, how: Outcome, status: int | None, total: float) -> 
     return found
 
 
-def _said(exchange: Managed) -> Said | None:
-    """In words, where the judge may want it."""
-    settings, question = exchange.worker.settings.judge, exchange.question
-    if settings is None or question is None or exchange.notes is None:
-        return None
-    scanner = exchange.scanner
+def _text(notes: Notes, scanner: EventScanner | None) -> str:
+    """The answer in words."""
     if scanner is not None:
-        return said(question, scanner.text or (), settings.answer_bytes)
-    return Said(question, answer_of(exchange.notes.whole(), settings.answer_bytes))
+        return "".join(scanner.text or ())
+    return answer_of(notes.whole(), MOST_TEXT)
+
+
+def _said(exchange: Managed, answer: str) -> Said | None:
+    """As the judge is shown it, where it may want it."""
+    settings, question, choice = exchange.worker.settings.judge, exchange.question, exchange.choice
+    if settings is None or question is None or choice is None or not exchange.worker.recorder.judges(choice):
+        return None
+    return Said(last_bytes(question, settings.question_bytes), first_bytes(answer, settings.answer_bytes))
+
+
+def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[str, ...]:
+    wanted, prepared, notes = exchange.worker.settings.evidence.flags, exchange.prepared, exchange.notes
+    if not wanted or prepared is None or notes is None:
+        return ()
+    scanner = exchange.scanner
+    says_so = refused(notes.whole()) if scanner is None else scanner.refused
+    found = flags_of(
+        answer,
+        exchange.question or "",
+        probes=prepared.probes,
+        finish_reason="refusal" if says_so else finish_reason,
+        wants_json=prepared.version.content.outputs is not None,
+    )
+    return tuple([flag for flag in found if flag in wanted]) if found else ()
 
 
 def _count_usage(

@@ -21,7 +21,6 @@ from gateway.domain.judging import Item, encode_item
 from gateway.errors import ConfigError, GatewayError
 from gateway.storage import keys
 from gateway.storage.base import Queue
-from gateway.wire.texts import first_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -91,10 +90,6 @@ class Outbox:
         for pattern in self._redact:
             question, answer = pattern.sub(INSTEAD, question), pattern.sub(INSTEAD, answer)
         return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer)
-
-
-def said(question: str, pieces: Sequence[str], most: int) -> Said:
-    return Said(question, first_bytes("".join(pieces), most))
 
 
 def _compiled(pattern: str) -> Any:

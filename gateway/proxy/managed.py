@@ -34,6 +34,7 @@ from gateway.wire.routes import api_of
 from gateway.wire.selection import Selection, select
 from gateway.wire.splice import Fields, split
 from gateway.wire.sse import EventScanner
+from gateway.wire.texts import question_of
 
 if TYPE_CHECKING:
     from gateway.proxy.tracing import Trace
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_QUESTION = 64 * 1024  # bytes
 REFUSAL_BYTES = 64 * 1024  # of an error that is read before it is relayed
 
 
@@ -105,7 +107,7 @@ class Managed(Exchange):
         self.request: Request | None = None
         self.selection: Selection | None = None
         self.notes: Notes | None = None
-        self.question: str | None = None  # in words, where the judge may want the answer
+        self.question: str | None = None  # in words, where the answer may become evidence
         self.recorded = False
         self.complete_at = self.sent_at = self.answered_at = 0.0  # by the fine clock
         self.sent_bytes = 0
@@ -245,8 +247,8 @@ class Managed(Exchange):
         if self.worker.tracing is not None:
             self.worker.tracing.begin(self)
         self._send(ask_usage=self.asked_model() not in self.worker.no_usage)
-        if fields is not None and self.worker.recorder.judges(choice):
-            self.question = self.worker.question_of(fields)
+        if fields is not None and self.worker.recorder.measures(choice):
+            self.question = question_of(fields, MOST_QUESTION)
         if choice.alias is not None and choice.rollout and choice.session is not None:
             self.aliasing = Aliasing(self.worker.aliases, choice.session, choice.alias, self._settle)
 

@@ -59,6 +59,7 @@ class Seen(NamedTuple):
     again: bool
     cost: float | None = None  # USD as if nothing had been cached
     said: Said | None = None  # where it may have to be judged
+    flags: tuple[str, ...] = ()
 
 
 class Book:
@@ -258,4 +259,5 @@ def _observed(unit: Drawn, seen: Seen, *, first: bool) -> Observed:
         first_token=seen.first_token,
         tokens=seen.tokens,
         cost=seen.cost,
+        flags=seen.flags,
     )

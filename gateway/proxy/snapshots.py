@@ -19,6 +19,7 @@ from gateway.domain.client_key import ClientKey
 from gateway.domain.prompt import Version
 from gateway.domain.rollout import Deployment, Rollout
 from gateway.errors import GatewayError
+from gateway.evals.detect import Probes, probes_of
 from gateway.promptfiles.compiled import CompiledPrompt, compile_prompt
 from gateway.proxy.base import unforeseen
 from gateway.storage import codec, keys
@@ -43,10 +44,12 @@ class Form(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A version as a worker uses it; `forms` by the API's path, made at first use."""
+    """A version as a worker uses it; `forms` by the API's path, made at first use. `probes`: by which its own
+    instructions are known again."""
 
     version: Version
     compiled: CompiledPrompt
+    probes: Probes
     forms: dict[bytes, Form] = field(default_factory=dict)
 
     def form(self, api: Api[Any]) -> Form:
@@ -60,7 +63,7 @@ class Prepared:
 
 
 def prepare(version: Version) -> Prepared:
-    return Prepared(version, compile_prompt(version.content))
+    return Prepared(version, compile_prompt(version.content), probes_of(version.content))
 
 
 class Versions:

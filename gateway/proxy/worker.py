@@ -28,6 +28,8 @@ from gateway.proxy.choice import Choice
 from gateway.proxy.clients import Clients, check_passing
 from gateway.proxy.edge import Edge
 from gateway.proxy.exchange import Exchange, Refusal
+from gateway.proxy.feedback import PATH as FEEDBACK
+from gateway.proxy.feedback import Desk, FeedbackRequest
 from gateway.proxy.hotkeys import HotKeys
 from gateway.proxy.judging import Outbox, Said
 from gateway.proxy.managed import Managed
@@ -45,8 +47,6 @@ from gateway.telemetry.counts import Counts
 from gateway.telemetry.export import Exporter, resource
 from gateway.wire.routes import ROUTES, error_shape
 from gateway.wire.selection import split_path
-from gateway.wire.splice import Fields
-from gateway.wire.texts import question_of
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +104,7 @@ class Worker:
         if settings.judge is not None:
             self.outbox = Outbox(store, redact=settings.judge.redact, now=self.store_now)
             self.recorder.judge = self._to_judge
+        self.desk = Desk(store, self.keys, max_age=settings.feedback.max_age, now=self.store_now)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
@@ -132,6 +133,10 @@ class Worker:
             if shape is not None:
                 link.speak(shape)
             client = None if self.clients is None else self.clients.admit(head)
+            if path == FEEDBACK:
+                if head.method != b"POST":
+                    raise MethodNotAllowed("feedback is given by POST")
+                return FeedbackRequest(self.desk, head, link)
             if path in ROUTES:
                 if head.method != b"POST":
                     raise MethodNotAllowed("an answer of a model is asked for by POST")
@@ -177,11 +182,6 @@ class Worker:
             choice.rollout, choice.version, choice.arm, session, now, nonce.to_bytes(NONCE_BYTES, "big")
         )
         return sign(id, self.keys[0]).encode()
-
-    def question_of(self, fields: Fields) -> str:
-        """A conversation in words, as the judge is shown it."""
-        judge = self.settings.judge
-        return "" if judge is None else question_of(fields, judge.question_bytes)
 
     def _to_judge(self, rollout: Rollout, unit: Drawn, said: Said) -> str:
         assert self.outbox is not None
@@ -349,6 +349,7 @@ class Worker:
         await self.upstream.close()
         await self.pins.close()
         await self.aliases.close()
+        await self.desk.close()
         await self.recorder.close()
         if self.outbox is not None:
             await self.outbox.close()

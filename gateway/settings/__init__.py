@@ -14,12 +14,13 @@ string values and nowhere else. An error names the file, the field, the value an
 
 from gateway.settings.alerts import Alerts, AlertTarget
 from gateway.settings.base import KIB, MIB, Section
-from gateway.settings.judge import JudgeSettings
+from gateway.settings.judge import EvalSettings, JudgeSettings
 from gateway.settings.load import load_settings
 from gateway.settings.model import (
     Admin,
     Bindings,
     EvidenceSettings,
+    FeedbackSettings,
     Limits,
     Listen,
     RedisSettings,
@@ -43,7 +44,9 @@ __all__ = [
     "Alerts",
     "Bindings",
     "Breaker",
+    "EvalSettings",
     "EvidenceSettings",
+    "FeedbackSettings",
     "JudgeSettings",
     "Limits",
     "Listen",

@@ -1,4 +1,4 @@
-"""The judge: an OpenAI-compatible model that scores answers of judged sessions."""
+"""The judge: an OpenAI-compatible model that scores answers of judged sessions; and the offline gate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from gateway.settings.base import KIB, Amount, Bytes, NamePattern, Seconds, Section
+from gateway.settings.base import KIB, Amount, NamePattern, Seconds, Section
 
 
 class JudgeSettings(Section):
@@ -41,9 +41,30 @@ class JudgeSettings(Section):
     hold."""
     usd_per_rollout: Amount = 10.0
     """The same for one rollout."""
-    question_bytes: Bytes = 32 * KIB
+    question_bytes: Annotated[int, Field(ge=1024, le=64 * KIB)] = 32 * KIB
     """Of a conversation so much of its end is shown to the judge."""
     answer_bytes: Annotated[int, Field(ge=1024, le=64 * KIB)] = 32 * KIB
     """Of an answer so much of its beginning."""
     redact: tuple[str, ...] = ()
     """RE2 expressions; what they find in question or answer is replaced before anything is stored."""
+
+
+class EvalSettings(Section):
+    """The offline gate: with this section suites of pending versions are run by themselves."""
+
+    suites: str = "config/evals/suites"
+    """Folder of suites (promptfoo's YAML, see docs/evals.md): a prompt's `suite: name` is name.yaml."""
+    base_url: str | None = None
+    """Where versions are tried; default: the first upstream."""
+    api_key: str | None = Field(default=None, repr=False)
+    """Its key; default: that upstream's."""
+    model: str | None = None
+    """The model of versions that leave it to the client."""
+    timeout: Seconds = 60.0
+    """Limit of one answer, s."""
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """Calls for one answer while the provider fails."""
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 4
+    """Runs of cases under way at once."""
+    compare_with_live: bool = True
+    """Run the live version on the same cases; a candidate whose mean score is worse (95 %, paired) fails."""

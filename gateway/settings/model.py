@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,7 +10,7 @@ from gateway.domain.policy import Policy, read_policies
 from gateway.errors import InvalidValue
 from gateway.settings.alerts import Alerts
 from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
-from gateway.settings.judge import JudgeSettings
+from gateway.settings.judge import EvalSettings, JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
 from gateway.settings.telemetry import Logs, Traces
 
@@ -186,9 +186,14 @@ class Timeouts(Section):
     """After SIGTERM, streams in flight may finish for this long."""
 
 
+Flag = Literal["filtered", "refusal", "personal", "secret", "leak", "profanity", "loop", "schema"]
+
+
 class EvidenceSettings(Section):
     """Limits of evidence and decisions; a rollout keeps those that it was started with. Times in seconds."""
 
+    flags: tuple[Flag, ...] = get_args(Flag)
+    """Safety flags that count (docs/safety.md); what is left out is not looked for."""
     measured_per_second: Annotated[float, Field(gt=0)] = 500.0
     """Sessions of a prompt that are measured per second; above it a share of them is."""
     keep_seconds: Annotated[float, Field(ge=0)] = 604_800.0
@@ -240,8 +245,13 @@ class EvidenceSettings(Section):
 
     def changes(self) -> dict[str, float]:
         """The limits of the analysis that differ from their defaults."""
-        others = {"measured_per_second", "keep_seconds", "keep_bytes"}
+        others = {"flags", "measured_per_second", "keep_seconds", "keep_bytes"}
         return self.model_dump(exclude_defaults=True, exclude=others)
+
+
+class FeedbackSettings(Section):
+    max_age: Annotated[float, Field(gt=0, le=90 * 86_400)] = 7 * 86_400.0
+    """Feedback is taken for so long after an answer, s."""
 
 
 class Settings(Section):
@@ -267,7 +277,9 @@ class Settings(Section):
     timeouts: Timeouts = Timeouts()
     evidence: EvidenceSettings = EvidenceSettings()
     alerts: Alerts = Alerts()
+    feedback: FeedbackSettings = FeedbackSettings()
     judge: JudgeSettings | None = None
+    evals: EvalSettings | None = None
     traces: Traces = Traces()
     logs: Logs = Logs()
     policies: dict[NamePattern, dict[str, Any]] = {}

@@ -18,9 +18,11 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     answer/{request}, under-way/{request}      of requests with an idempotency key (in the same way)
     evidence/{rollout}                         batches of records (a log)
     decisions/{rollout}                        what was decided on them (a log)
+    feedback/{rollout}                         what was said of its answers (a log); feedback/ outside of any
     checkpoint/{rollout}                       the fold's state and its place in the log
     judging                                    first answers that wait for the judge (a queue)
     bench/{rollout}                            model, rubric and prompt that a rollout is judged by
+    evaluation/{prompt}/{number}               what a version's suite came to last
     spend/{day} · spend/{rollout}              what judging has cost
     verdict/{prompt}/{rollout}                 the newest verdict, for people
     past/{prompt}                              how its live version answered when the last rollout ended
@@ -122,6 +124,11 @@ def evidence(rollout: str) -> str:
     return f"evidence/{rollout}"
 
 
+def feedback(rollout: str) -> str:
+    """`rollout` is "" for answers outside of any."""
+    return f"feedback/{rollout}"
+
+
 def decisions(rollout: str) -> str:
     return f"decisions/{rollout}"
 
@@ -132,6 +139,10 @@ def checkpoint(rollout: str) -> str:
 
 def bench(rollout: str) -> str:
     return f"bench/{rollout}"
+
+
+def evaluation(prompt: str, number: int) -> str:
+    return f"evaluation/{prompt}/{number:08d}"
 
 
 def spend(period: str) -> str:

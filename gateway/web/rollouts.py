@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway.control.quality import Quality
 from gateway.control.replay import Replay
 from gateway.control.rollouts import Start
 from gateway.control.views import DeploymentView, RolloutPage
@@ -79,11 +80,20 @@ def body_of(event: Event) -> type[requests.WeightBody | requests.ReasonBody]:
 
 
 async def replay(request: web.Request) -> web.Response:
+    return answer(await request.app[OPERATIONS].replay(await _seen(request)))
+
+
+async def quality(request: web.Request) -> web.Response:
+    return answer(await request.app[OPERATIONS].quality(await _seen(request)))
+
+
+async def _seen(request: web.Request) -> str:
+    """The rollout's id, if the caller may see its prompt."""
     rollout = request.match_info["rollout"]
     prompt = await request.app[OPERATIONS].prompt_of(rollout)
     if not request[CALLER].may_see(prompt):
         raise out_of_reach(request[CALLER], prompt)
-    return answer(await request.app[OPERATIONS].replay(rollout))
+    return rollout
 
 
 def _deployment(view: DeploymentView, *, status: int = 200) -> web.Response:
@@ -130,6 +140,12 @@ ROUTES = (
         *("GET", "/v1/rollouts/{rollout}/replay", "replay", "Every verdict again, from its evidence"),
         *(replay, "viewer"),
         answers={200: Replay},
+        errors=(InvalidValue, NotFound),
+    ),
+    Route(
+        *("GET", "/v1/rollouts/{rollout}/quality", "quality", "What judge and users say of its answers"),
+        *(quality, "viewer"),
+        answers={200: Quality},
         errors=(InvalidValue, NotFound),
     ),
 )

@@ -81,6 +81,7 @@ class ChatScanner(EventScanner):
         for choice in _TELLING.decode(data).choices or ():
             if choice.index == 0 and isinstance(choice.delta, dict):
                 self._hear(*said_by_message(choice.delta))
+                self.refused = self.refused or bool(choice.delta.get("refusal"))
 
     def _note(self, found: Any) -> bool:
         if not self.first_token and found.choices:

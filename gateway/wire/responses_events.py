@@ -64,6 +64,7 @@ class ResponsesScanner(EventScanner):
     def _note(self, kind: str, found: ResponsesEvent) -> None:
         if kind in _TEXT_DELTAS:
             self._hear(found.delta)
+            self.refused = self.refused or kind == "response.refusal.delta"
         elif kind == "response.output_item.added":
             self._hear(*said_by_block(found.item))
         if not self.first_token and kind.endswith((".delta", ".partial_image")):

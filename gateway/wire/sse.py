@@ -36,6 +36,7 @@ class EventScanner:
     response_id     what a later request may refer to (`/v1/responses`)
     done            whether the stream has said that it is complete
     unread          events that were too large or no JSON object of the expected kind
+    refused         whether the model said by a field of its own that it refuses; known only with `text`
     text            what the answer says, in pieces, if it is set to a list before the first event; up to
                     `MOST_TEXT` characters
     """
@@ -52,6 +53,7 @@ class EventScanner:
         "events",
         "finish_reason",
         "first_token",
+        "refused",
         "response_id",
         "text",
         "unread",
@@ -67,6 +69,7 @@ class EventScanner:
         self.response_id: str | None = None
         self.done = False
         self.unread = 0
+        self.refused = False
         self.text: list[str] | None = None
         self._room = MOST_TEXT
         self._holding = False

@@ -8,6 +8,7 @@ end, where the user's last words are, an answer its beginning.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ import msgspec
 from gateway.wire.splice import Fields
 
 TURNS = ("messages", "input")  # chat and messages; responses
+_REFUSAL = re.compile(rb'"refusal"\s*:\s*"[^"]')
 MOST_PARTS = 10_000  # of one conversation
 
 
@@ -53,6 +55,11 @@ def answer_of(body: bytes, most: int) -> str:
         said += _item(item)
     said += said_by_content(found.content)
     return first_bytes("".join(said), most)
+
+
+def refused(body: bytes) -> bool:
+    """Whether a whole answer says by a field of its own that the model refuses."""
+    return _REFUSAL.search(body) is not None
 
 
 def first_bytes(text: str, most: int) -> str:

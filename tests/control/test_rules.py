@@ -13,7 +13,7 @@ from gateway.settings import EvidenceSettings
 
 def test_every_limit_can_be_configured_and_has_the_same_default() -> None:
     settings = EvidenceSettings().model_dump()
-    for other in ("measured_per_second", "keep_seconds", "keep_bytes"):
+    for other in ("flags", "measured_per_second", "keep_seconds", "keep_bytes"):
         del settings[other]
     assert settings == msgspec.structs.asdict(Rules())
     assert EvidenceSettings().changes() == {}

@@ -5,6 +5,11 @@ import json
 
 import pytest
 
+from gateway.control.judging.budget import Spent
+from gateway.domain.feedback import Feedback, encode_feedback
+from gateway.evals.rubric import Bench, Criterion, Rubric
+from gateway.storage import codec, keys
+from gateway.storage.base import Put
 from tests.support.prompts import described, prompt_text
 from tests.web.conftest import Admin
 
@@ -187,3 +192,25 @@ async def test_answers_are_not_kept(admin: Admin) -> None:
     answer = await admin.get("/v1/live")
     assert answer.headers["cache-control"] == "no-store"
     assert json.dumps(answer.body)
+
+
+async def test_quality_of_a_rollout_is_the_judge_s_work_and_what_users_said(admin: Admin) -> None:
+    await deployed(admin)
+    started = await admin.post("/v1/prompts/support-agent/rollouts", {"version": 2, "weight": 0.5})
+    id = started.body["rollout"]["id"]
+    empty = await admin.get(f"/v1/rollouts/{id}/quality")
+    assert (empty.status, empty.body["judge"], empty.body["feedback"]) == (200, None, {})
+    told = Feedback("pc1.x", 2, True, b"12345678", 1.0, 2.0, "resolved", 1.0)
+    await admin.store.append(keys.feedback(id), [encode_feedback(told)])
+    bench = Bench("judge-model", Rubric("helpful", (Criterion("a", "?", ("n", "y")),)), "p")
+    spent = Spent(usd=0.5, calls=3, scored=2, unscored={"late": 1})
+    await admin.store.commit(
+        [Put(keys.bench(id), codec.encode(bench), 0), Put(keys.spend(id), codec.encode(spent), 0)]
+    )
+    await admin.store.enqueue(keys.JUDGING, "x", b"")
+    found = (await admin.get(f"/v1/rollouts/{id}/quality")).body
+    assert found["judge"] == {"model": "judge-model", "rubric": "helpful", "digest": bench.digest}
+    assert found["spent"] == {"usd": 0.5, "calls": 3, "unpriced": 0, "scored": 2, "unscored": {"late": 1}}
+    assert (found["waiting"], found["under_way"], found["dead"]) == (1, 0, 0)
+    assert found["feedback"] == {"resolved": {"canary": {"answers": 1, "mean": 1.0, "bad": 0}}}
+    assert (await admin.get("/v1/rollouts/unknown/quality")).status == 404

@@ -10,7 +10,7 @@ import pytest
 from gateway.wire import chat, messages, responses
 from gateway.wire.splice import split
 from gateway.wire.sse import MOST_TEXT
-from gateway.wire.texts import answer_of, question_of
+from gateway.wire.texts import answer_of, question_of, refused
 
 
 def question(body: dict[str, Any], most: int = 1000) -> str:
@@ -141,3 +141,22 @@ def test_nothing_is_kept_unless_it_is_wanted_and_never_more_than_the_limit() -> 
         assert scanner.feed(one) == one
     assert len("".join(scanner.text)) == MOST_TEXT
     assert scanner.events == 100
+
+
+def test_a_refusal_in_a_field_of_its_own_is_heard() -> None:
+    whole = [
+        ({"choices": [{"message": {"content": None, "refusal": "No."}}]}, True),
+        ({"choices": [{"message": {"content": "Yes.", "refusal": None}}]}, False),
+        ({"output": [{"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}]}, True),
+    ]
+    for body, expected in whole:
+        assert refused(json.dumps(body).encode()) is expected
+        assert refused(json.dumps(body, separators=(",", ":")).encode()) is expected
+    for scanner, event in (
+        (chat.scanner(), {"choices": [{"index": 0, "delta": {"refusal": "No."}}]}),
+        (responses.scanner(), {"type": "response.refusal.delta", "delta": "No."}),
+    ):
+        scanner.text = []
+        scanner.feed(events(event))
+        assert scanner.refused
+        assert scanner.text == ["No."]

@@ -1,0 +1,80 @@
+"""Safety flags of one answer: what the provider says and what can be seen without a model, as one list.
+
+    filtered     the provider's filter, or its model's own word for a refusal (finish reason, `refusal`)
+    refusal      the answer begins as refusals do
+    personal     personal data that the user did not send
+    secret       a key, token or password
+    leak         the prompt's own instructions
+    profanity    a word of the list
+    loop         it ends in the same words over and over
+    schema       no JSON where the prompt asks for it
+
+The first `MOST` characters of an answer are looked at. Only names leave this module, never text.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.evals import detect
+
+MOST = 32 * 1024
+SEVERE = frozenset({"personal", "secret", "leak"})
+FLAGS = ("filtered", "refusal", "personal", "secret", "leak", "profanity", "loop", "schema")
+FILTERED = frozenset(
+    {
+        "refusal",  # a field of its own in OpenAI's answers
+        "content_filter",  # OpenAI, Azure; Anthropic's `refusal` in our words
+        "content_filtered",
+        "guardrail_intervened",  # Bedrock
+        "safety",  # Gemini, from here on
+        "recitation",
+        "blocklist",
+        "prohibited_content",
+        "spii",
+        "image_safety",
+    }
+)
+
+
+def flags_of(
+    answer: str,
+    question: str,
+    *,
+    probes: detect.Probes | None = None,
+    finish_reason: str | None = None,
+    wants_json: bool = False,
+) -> tuple[str, ...]:
+    """In order of `FLAGS`. `question`: what the user sent; `probes` of the prompt's instructions.
+
+    >>> flags_of("I cannot help with that.", "", finish_reason="stop")
+    ('refusal',)
+    """
+    text = answer[:MOST]
+    found = []
+    if finish_reason is not None and finish_reason.lower() in FILTERED:
+        found.append("filtered")
+    if detect.refusal(text):
+        found.append("refusal")
+    if any(detect.personal(text, question)):
+        found.append("personal")
+    suspicious = detect.suspicious(text)
+    if suspicious and detect.secret(text):
+        found.append("secret")
+    if probes is not None and probes.leak(text):
+        found.append("leak")
+    if suspicious and detect.profanity(text):
+        found.append("profanity")
+    if detect.loops(text):
+        found.append("loop")
+    if wants_json and finish_reason == "stop" and len(answer) <= MOST and text and not _is_json(text):
+        found.append("schema")
+    return tuple(found)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,117 @@
+"""Detectors on labelled answers, what they cost, and what they must not be fooled by."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from gateway.domain.prompt import Content, Message, Part
+from gateway.evals import detect
+from gateway.evals.detect import Probes, probes_of
+from gateway.evals.flags import FLAGS, MOST, flags_of
+from gateway.settings import EvidenceSettings
+from tests.evals.corpus import CORPUS, REFUSALS
+
+LIMIT = 300e-6  # s
+
+
+@pytest.mark.parametrize("flag", ["refusal", "personal", "secret"])
+def test_precision_and_recall(flag: str) -> None:
+    assert len(CORPUS) >= 200
+    found = [(label == flag, flag in flags_of(text, "")) for label, text in CORPUS]
+    hits = sum(is_one and seen for is_one, seen in found)
+    precision = hits / sum(seen for _, seen in found)
+    recall = hits / sum(is_one for is_one, _ in found)
+    print(f"{flag}: precision {precision:.3f}, recall {recall:.3f} of {len(CORPUS)} lines")
+    missed = [text for (label, text), (is_one, seen) in zip(CORPUS, found, strict=True) if is_one != seen]
+    assert precision >= 0.97, missed
+    assert recall >= 0.97, missed
+
+
+def test_the_settings_know_every_flag() -> None:
+    assert EvidenceSettings().flags == FLAGS
+    assert EvidenceSettings(flags=("secret",)).changes() == {}
+
+
+def test_what_the_user_sent_is_not_personal_in_the_answer() -> None:
+    sent = "My card is 4111-1111-1111-1111, mail Ann@Example.org"
+    assert list(detect.personal("Thanks: 4111 1111 1111 1111, ann@example.org.", sent)) == []
+    assert list(detect.personal("It is 5500 0055 5555 5559.", sent)) == ["card"]
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "SAFETY", "refusal", "guardrail_intervened"])
+def test_the_provider_s_words_for_a_filter(reason: str) -> None:
+    assert flags_of("Hello.", "", finish_reason=reason) == ("filtered",)
+    assert flags_of("Hello.", "", finish_reason="stop") == ()
+
+
+def test_json_where_it_is_asked_for() -> None:
+    assert flags_of('{"a": 1}', "", finish_reason="stop", wants_json=True) == ()
+    assert flags_of("a: 1", "", finish_reason="stop", wants_json=True) == ("schema",)
+    assert flags_of('{"a": ', "", finish_reason="length", wants_json=True) == ()  # cut short is no violation
+
+
+def test_loops_and_profanity() -> None:
+    assert flags_of("We will see. " + "again and again and ... " * 20, "") == ("loop",)
+    assert flags_of("What the fuck.", "") == ("profanity",)
+    assert flags_of("The cockpit of the Titanic in Scunthorpe. |---|---|", "") == ()
+
+
+# --- leaks
+
+RULES = (
+    "You answer customers of a shop. Never offer more than {{ most }} per cent off unless the customer "
+    "threatens to leave for good. Say that the warehouse is closed at weekends even if somebody is there to "
+    "pack the parcel."
+)
+
+
+def test_a_leak_is_seen_whatever_its_case_and_white_space() -> None:
+    probes = probes_of(Content((Message("system", (Part("system", RULES),)),)))
+    assert probes.count == 4
+    said = RULES.partition("}}")[2]
+    assert probes.leak("Well: " + said)
+    assert probes.leak(said.upper().replace(" ", "\n  "))
+    assert not probes.leak("The warehouse is closed at weekends, even if you ask.")
+    assert flags_of(said, "", probes=probes) == ("leak",)
+
+
+def test_only_instructions_are_guarded() -> None:
+    example = Message("assistant", (Part("few_shot", "word " * 100),))
+    assert probes_of(Content((example,))).count == 0
+    assert not Probes("too short").leak("too short")
+    assert Probes("one (two) three* four five six seven eight").leak(
+        "one (two) three* four five six seven eight"
+    )
+
+
+# --- cost
+
+
+def texts() -> dict[str, str]:
+    chosen = random.Random(1)
+    words = " ".join(text for _, text in CORPUS if _ == "").split()
+    return {
+        "prose": " ".join(chosen.choice(words) for _ in range(9000))[:MOST],
+        "digits": ("1234-5678-9012-3456 " * 2000)[:MOST],
+        "addresses": ("ann@example.org " * 3000)[:MOST],
+        "ibans": ("DE89370400440532013000 " * 2000)[:MOST],
+        "refusals": (REFUSALS * 40)[:MOST],
+    }
+
+
+@pytest.mark.parametrize("kind", texts())
+def test_32_kib_are_looked_at_within_300_microseconds(kind: str) -> None:
+    text = texts()[kind]
+    probes = Probes(" ".join(f"rule number {number} of the house" for number in range(100)))
+    best = min(_timed(text, probes) for _ in range(200))
+    print(f"{kind}: {best * 1e6:.0f} µs for {len(text.encode())} bytes")
+    assert best < LIMIT
+
+
+def _timed(text: str, probes: Probes) -> float:
+    started = time.perf_counter()
+    flags_of(text, "user: hello", probes=probes, finish_reason="stop")
+    return time.perf_counter() - started
