@@ -41,7 +41,9 @@ class Outbox:
     `ConfigError` for an expression that is none."""
 
     def __init__(self, queue: Queue, *, redact: Sequence[str], now: Callable[[], float]) -> None:
-        self.given_up = 0  # items that the store never took
+        self.given_up = 0  # items that came too late
+        self.lost: Callable[[Item, str], None] = lambda item, cause: None  # told of those that never went out
+        self._tried = False  # the oldest: whether the store has it then nobody knows
         self._queue = queue
         self._redact = [_compiled(pattern) for pattern in redact]
         self._now = now
@@ -73,11 +75,15 @@ class Outbox:
             try:
                 await self._queue.enqueue(keys.JUDGING, item.id, encode_item(self._redacted(item)))
             except GatewayError as error:
+                self._tried = True
                 logger.warning("answers to be judged wait: %s", error.message)
                 return False
         else:
             self.given_up += 1
+            if not self._tried:
+                self.lost(item, "late")
         self._waiting.popleft()
+        self._tried = False
         return True
 
     async def close(self) -> None:

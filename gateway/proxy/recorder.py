@@ -160,7 +160,11 @@ class Recorder:
             return
         rollout = self._running().get(id)
         if rollout is not None and (cause := self.judge(rollout, unit, seen.said)):
-            self._add(id, Scored(unit, None, self._now(), cause))
+            self.unscored(id, unit, cause)
+
+    def unscored(self, rollout: str, unit: Drawn, cause: str) -> None:
+        """A judged session's answer never reached the judge."""
+        self._add(rollout, Scored(unit, None, self._now(), cause))
 
     def _unit(self, id: str, session: bytes, pin: Pin) -> Drawn | None:
         rollout = self._running().get(id)

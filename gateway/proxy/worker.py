@@ -103,6 +103,7 @@ class Worker:
         self.outbox: Outbox | None = None
         if settings.judge is not None:
             self.outbox = Outbox(store, redact=settings.judge.redact, now=self.store_now)
+            self.outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
             self.recorder.judge = self._to_judge
         self.desk = Desk(store, self.keys, max_age=settings.feedback.max_age, now=self.store_now)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None

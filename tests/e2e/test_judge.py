@@ -219,7 +219,7 @@ async def test_kill_9_of_the_judge_loses_no_score_and_counts_none_twice(
     log = await Log.read(store(), id)
     sessions = Counter(record.unit.session for record in log.scored)
     assert set(sessions.values()) == {1}
-    assert set(sessions) == log.judged & log.answered
+    assert set(sessions) == log.judged & log.answered, gateway.log()
     assert gateway.ready()["children"]["judge"]["restarts"] == killed
     gateway.act("abort")
 

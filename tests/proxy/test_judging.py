@@ -170,6 +170,8 @@ async def test_an_outage_is_waited_out_until_it_is_too_late() -> None:
     queue = Queue()
     queue.down = True
     box = outbox(queue, now=50.0)
+    lost: list[tuple[str, str]] = []
+    box.lost = lambda item, cause: lost.append((item.id, cause))
     box.offer(item(1, due_at=40.0))
     box.offer(item(2))
     assert await box.send()
@@ -177,6 +179,21 @@ async def test_an_outage_is_waited_out_until_it_is_too_late() -> None:
     queue.down = False
     assert await box.send()
     assert (box.given_up, queue.taken) == (1, [item(2).id])
+    assert lost == [(item(1).id, "late")]
+
+
+async def test_of_an_item_that_may_be_in_the_store_nothing_is_said() -> None:
+    queue = Queue()
+    queue.down = True
+    now = 50.0
+    box = Outbox(queue, redact=(), now=lambda: now)  # type: ignore[arg-type]
+    lost: list[Item] = []
+    box.lost = lambda item, cause: lost.append(item)
+    box.offer(item(1))
+    assert not await box.send()
+    now = 200.0
+    assert await box.send()
+    assert (box.given_up, lost) == (1, [])
 
 
 async def test_it_sends_as_items_come_and_the_rest_at_the_end() -> None:
