@@ -1,6 +1,6 @@
 """Spans as OTLP, which is protobuf (https://protobuf.dev/programming-guides/encoding): the few messages of
 opentelemetry/proto/collector/trace/v1 that a span needs, with their field numbers, written directly. Tests
-read them back with opentelemetry-proto's own classes; see docs/adr/0010 for why it is not used here.
+read them back with opentelemetry-proto's own classes; see docs/adr/0012 for why it is not used here.
 """
 
 from __future__ import annotations
