@@ -117,7 +117,7 @@ async def test_failures_time_outs_and_broken_json_lose_nothing_and_count_nothing
     await enqueue(store, 150)
     faulty = FAST % (", error_rate: 0.2, broken_json_rate: 0.2", ", timeout_rate: 0.2")
     async with simulated(faulty) as simulator:
-        judge = judge_of(store, simulator.port, timeout=0.1, attempts=1, patience=20, concurrency=32)
+        judge = judge_of(store, simulator.port, timeout=1.0, attempts=1, patience=20, concurrency=32)
         async with at_work(judge):
             await finished(store, 60.0)
     found = await scores(store)
@@ -134,7 +134,7 @@ async def test_repeated_attempts_find_most_scores(store: SqliteStore) -> None:
     await enqueue(store, 60)
     faulty = FAST % (", error_rate: 0.2, broken_json_rate: 0.2", ", timeout_rate: 0.2")
     async with simulated(faulty) as simulator:
-        judge = judge_of(store, simulator.port, timeout=0.1, attempts=10, patience=20, concurrency=32)
+        judge = judge_of(store, simulator.port, timeout=1.0, attempts=10, patience=60, concurrency=32)
         async with at_work(judge):
             await finished(store, 60.0)
     assert [record.cause for record in await scores(store)].count("") == 60
