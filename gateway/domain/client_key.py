@@ -21,7 +21,7 @@ from gateway.domain.names import check_name
 from gateway.errors import InvalidValue
 
 PREFIX = "pck_"
-ID_BYTES, SECRET_BYTES = 9, 32
+ID_BYTES, SECRET_BYTES = 6, 32
 PATTERN = re.compile(r"[a-z0-9*][a-z0-9._*-]{0,63}\Z")
 MAX_PROMPTS, MAX_RATE, MAX_BURST = 100, 100_000.0, 1_000_000
 
@@ -97,7 +97,8 @@ class Wanted(msgspec.Struct, frozen=True):
 def make(wanted: Wanted, chance: bytes, *, at: float, by: str) -> tuple[ClientKey, str]:
     """The key's record, and the key itself; `chance` are `ID_BYTES + SECRET_BYTES` random bytes."""
     assert len(chance) == ID_BYTES + SECRET_BYTES
-    id, secret = _text(chance[:ID_BYTES]), _text(chance[ID_BYTES:])
+    id = chance[:ID_BYTES].hex()  # base64 may begin with a dash, which a command line takes for an option
+    secret = _text(chance[ID_BYTES:])
     burst = wanted.burst if wanted.burst is not None else max(1, round(wanted.rate or 0))
     record = ClientKey(
         id=id,
