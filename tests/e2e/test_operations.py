@@ -25,7 +25,7 @@ from tests.support.redis_server import RedisServer
 SECRET = "the-text-of-a-user"
 BODY = b'{"model":"m","messages":[{"role":"user","content":"the-text-of-a-user"}]}'
 STREAM = BODY[:-1] + b',"stream":true}'
-LIMIT = 60.0  # s for anything that is waited for; none of it takes as long on a machine that is not busy
+LIMIT = 15.0  # s for anything that is waited for; none of it takes as long on a machine that is not busy
 
 
 async def until(check: Callable[[], bool], limit: float = LIMIT) -> None:
@@ -162,8 +162,9 @@ async def test_a_terminal_that_is_closed_ends_the_gateway(folder: Path) -> None:
 
 
 RUN_IN_TERMINAL = """
-import fcntl, runpy, sys, termios
+import fcntl, runpy, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 sys.argv[0] = "prompt-canary"
 runpy.run_module("gateway", run_name="__main__")
 """
