@@ -10,6 +10,7 @@ from gateway.errors import ConfigError
 from gateway.judge import build_gatekeeper, build_judge, read_rubrics
 from gateway.settings import EvalSettings, JudgeSettings, Settings, load_settings
 from gateway.storage.sqlite import SqliteStore
+from tests.support.stores import PATIENT
 
 RUBRIC = "name: {name}\ncriteria:\n  - {{name: a, question: Good, anchors: [bad, good]}}\n"
 CONFIG = """\
@@ -43,14 +44,14 @@ def test_rubrics_are_known_by_their_names(tmp_path: Path) -> None:
 
 async def test_a_folder_of_suites_must_be_there(tmp_path: Path) -> None:
     given = settings().model_copy(update={"evals": EvalSettings(suites=str(tmp_path))})
-    await build_gatekeeper(given, SqliteStore(tmp_path))._trier.close()
+    await build_gatekeeper(given, SqliteStore(tmp_path, limits=PATIENT))._trier.close()
     given = settings().model_copy(update={"evals": EvalSettings(suites=str(tmp_path / "none"))})
     with pytest.raises(ConfigError, match="is not a folder"):
-        build_gatekeeper(given, SqliteStore(tmp_path))
+        build_gatekeeper(given, SqliteStore(tmp_path, limits=PATIENT))
 
 
 async def test_a_limit_in_usd_needs_a_price(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store = SqliteStore(tmp_path)
+    store = SqliteStore(tmp_path, limits=PATIENT)
     rubrics = read_rubrics(settings().judge or section(tmp_path))
     build_judge(settings(more=", usd_per_day: 1"), store, rubrics)
     assert not caplog.records

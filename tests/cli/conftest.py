@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.storage.sqlite import SqliteStore
 from gateway.web import build_admin
+from tests.support.stores import PATIENT
 
 CONFIG = """\
 upstream: {{base_url: "http://127.0.0.1:9/v1"}}
@@ -102,7 +103,7 @@ async def _serve(folder: Path) -> tuple[SqliteStore, web.AppRunner, int]:
     async def readiness() -> dict[str, object]:
         return {"ready": True}
 
-    store = SqliteStore(folder / "store")
+    store = SqliteStore(folder / "store", limits=PATIENT)
     await store.open()
     runner = web.AppRunner(build_admin(store, readiness), access_log=None)
     await runner.setup()

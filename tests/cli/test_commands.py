@@ -12,6 +12,7 @@ from gateway.storage.base import Put
 from gateway.storage.sqlite import SqliteStore
 from tests.cli.conftest import Cli
 from tests.support.prompts import described, prompt_text
+from tests.support.stores import PATIENT
 
 
 def deployed(cli: Cli) -> None:
@@ -168,7 +169,7 @@ def test_a_way_back_as_processes(cli: Cli) -> None:
 
 async def _quiet(folder: Path, sessions_per_hour: float) -> None:
     """The prompt's last rollout saw so much traffic."""
-    store = SqliteStore(folder / "store")
+    store = SqliteStore(folder / "store", limits=PATIENT)
     await store.open()
     past = Past(1, (await store.tick()).now, sessions_per_hour=sessions_per_hour)
     await store.commit([Put(keys.past("support-agent"), codec.encode(past), None)])

@@ -15,13 +15,14 @@ from gateway.domain.client_key import Wanted
 from gateway.errors import InvalidValue, NotFound
 from gateway.storage import keys
 from gateway.storage.sqlite import SqliteStore
+from tests.support.stores import PATIENT
 
 BY = By("ann", "a ticket")
 
 
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(tmp_path)
+    store = SqliteStore(tmp_path, limits=PATIENT)
     await store.open()
     yield store
     await store.close()

@@ -25,6 +25,7 @@ from gateway.storage import codec, keys
 from gateway.storage.base import Fence, Put
 from gateway.storage.sqlite import SqliteStore
 from tests.support.prompts import described, prompt_text
+from tests.support.stores import PATIENT
 
 ANN, BOB = By("ann", "because"), By("bob", "me too")
 PROMPT = "support-agent"
@@ -206,7 +207,7 @@ async def test_an_emergency_goes_ahead_whatever_happened_meanwhile(
 
 
 async def test_two_stores_on_one_file_are_one_history(pushed: StoreOperations, tmp_path: Path) -> None:
-    other = SqliteStore(tmp_path / "store")
+    other = SqliteStore(tmp_path / "store", limits=PATIENT)
     await other.open()
     try:
         both = (pushed, StoreOperations(other))
