@@ -46,6 +46,8 @@ class SqliteSettings(Section):
     """The embedded store."""
     directory: str = "data"
     """Where the database files live: one machine, any number of processes."""
+    call_timeout: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """s until a call of the store counts as failed; look-ups of pins have their own limit."""
 
 
 class RedisSettings(Section):
@@ -57,6 +59,8 @@ class RedisSettings(Section):
     """Common part of all keys; one prefix is one fleet."""
     accept_data_loss: bool = False
     """Start although the server does not keep what it acknowledges (appendonly, noeviction)."""
+    call_timeout: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """s until a call of the store counts as failed; look-ups of pins have their own limit."""
 
 
 class SimulatorSettings(Section):

@@ -27,8 +27,9 @@ def create_store(
 
 def store_of(settings: Settings, *, patient: bool = False) -> Store:
     """The configured store, not open yet. `patient`: no request of a client waits for its look-ups."""
-    limits = Limits(lookup=Limits().call if patient else settings.sessions.lookup_timeout)
     store = settings.store
+    call = store.call_timeout
+    limits = Limits(call=call, lookup=call if patient else settings.sessions.lookup_timeout)
     if isinstance(store, SqliteSettings):
         return create_store("sqlite", store.directory, limits=limits)
     return create_store(

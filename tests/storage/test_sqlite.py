@@ -11,6 +11,7 @@ from gateway.errors import ConfigError
 from gateway.storage.base import QUEUE_MEMORY, Put
 from gateway.storage.limits import Limits
 from gateway.storage.sqlite import SqliteStore
+from gateway.storage.sqlite_evidence import SCHEMA
 
 PATIENT = Limits(call=20.0, lookup=20.0)
 
@@ -65,16 +66,33 @@ async def test_calls_made_before_closing_are_finished(tmp_path: Path) -> None:
 
 
 async def test_expired_keys_are_swept_while_new_ones_come(tmp_path: Path) -> None:
+    """However many ages pass, the file holds the keys that live and a third as many that do not."""
     wall = Wall()
     store = SqliteStore(tmp_path, limits=PATIENT, wall=wall)
     await store.open()
-    for i in range(10):
-        await store.set_if_absent(f"old{i}", b"", 60)
-    wall.now += 61
-    for i in range(5):
-        await store.set_if_absent(f"new{i}", b"", 60)
+    for age in range(20):
+        for batch in range(10):
+            await store.set_all_if_absent([(f"{age}/{batch}/{i}", b"", 60.0) for i in range(100)])
+        wall.now += 61
     await store.close()
-    assert rows(tmp_path / "evidence.db", "SELECT count(*) FROM keys") == 5
+    assert 1000 <= rows(tmp_path / "evidence.db", "SELECT count(*) FROM pairs") < 1700
+
+
+async def test_keys_of_the_layout_before_are_taken_over(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "evidence.db", isolation_level=None)
+    database.execute(
+        "CREATE TABLE keys (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL) WITHOUT ROWID"
+    )
+    for statement in SCHEMA[1:]:
+        database.execute(statement)
+    database.execute("INSERT INTO keys VALUES ('pin/r/1', x'01', 1000060.0), ('pin/r/2', x'02', 999999.0)")
+    database.execute("PRAGMA user_version = 1")
+    database.close()
+    store = SqliteStore(tmp_path, limits=PATIENT, wall=Wall())
+    await store.open()
+    assert await store.get_key("pin/r/1") == b"\x01"
+    assert await store.get_key("pin/r/2") is None
+    await store.close()
 
 
 async def test_what_is_done_is_forgotten_after_its_time(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def make_gateway(
         admin=admin,
         simulator=simulator or own,
         scenario=folder / "scenario.yaml",
-        store=store or f"{{kind: sqlite, directory: {folder / 'data'}}}",
+        store=store or f"{{kind: sqlite, directory: {folder / 'data'}, call_timeout: 20}}",
         data=folder / "data",
         prompts=prompts,
         extra=extra,
