@@ -13,11 +13,12 @@ $(VENV)/.packages: requirements.txt
 	@touch $@
 
 # Compiles the data path where there is a C compiler (docs/adr/0004-compiled-data-path.md).
-COMPILED := $(wildcard gateway/domain/*.py gateway/wire/*.py gateway/proxy/*.py gateway/telemetry/*.py)
+COMPILED := gateway/prices.py $(wildcard gateway/domain/*.py gateway/wire/*.py gateway/proxy/*.py gateway/telemetry/*.py)
 $(VENV)/.run: $(VENV)/.packages pyproject.toml setup.py $(COMPILED)
-	@rm -rf build; find gateway -name '*.so' -delete # what is left of other sources would make the library crash
+	@rm -rf build; find . -name '*.so' -path './gateway*' -delete # what is left of other sources would make the library crash
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch -c gateway__mypyc*.so; touch $@
+	@ls gateway__mypyc*.so >/dev/null 2>&1 || echo "the data path is not compiled, so it is slower; $(BIN)/python setup.py build_ext says why"
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
@@ -31,6 +32,7 @@ demo: $(VENV)/.run
 	@$(BIN)/prompt-canary demo
 
 deps: $(VENV)/.dev $(VENV)/.run
+	@ls gateway__mypyc*.so >/dev/null
 	@sh scripts/test-servers
 	@sh scripts/test-clients
 

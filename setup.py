@@ -3,18 +3,25 @@
 See docs/adr/0004-compiled-data-path.md. Everything else about the distribution is in pyproject.toml.
 """
 
+import sys
+from pathlib import Path
+
 from mypyc.build import mypycify
 from setuptools import setup
+from setuptools.command.build_ext import build_ext
 
 COMPILED = """
 domain/assignment
 domain/outcome
+domain/pins
 domain/request_id
+prices
 proxy/answered
 proxy/base
 proxy/breaker
 proxy/budget
 proxy/choice
+proxy/clients
 proxy/connection
 proxy/edge
 proxy/exchange
@@ -54,8 +61,21 @@ wire/sse
 wire/usage
 """
 
+
+class BuildAll(build_ext):
+    """All of the modules or none: one without the library that they share could not be imported."""
+
+    def build_extensions(self) -> None:
+        super().build_extensions()
+        built = [Path(self.get_ext_fullpath(extension.name)) for extension in self.extensions]
+        if not all(path.exists() for path in built):
+            print("the data path is not compiled (see above): it will be interpreted", file=sys.stderr)
+            for path in built:
+                path.unlink(missing_ok=True)
+
+
 extensions = mypycify([f"gateway/{name}.py" for name in COMPILED.split()], group_name="gateway")
 for extension in extensions:
     extension.optional = True
 
-setup(ext_modules=extensions)
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildAll})

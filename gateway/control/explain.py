@@ -35,6 +35,19 @@ _SAYS = {
 }
 
 
+class StoredPin(msgspec.Struct, frozen=True):
+    """See `domain.pins.Pin`."""
+
+    arm: Arm
+    version: int
+    weight: float
+    q1: float
+    q0: float
+    measured: bool
+    evidence: bool
+    pinned_at: float
+
+
 class Explanation(msgspec.Struct, frozen=True):
     """`why` is the answer in words. `at`: when the request was answered, or now (store time, s). `prompt` is
     null if the id does not tell (no rollout ran). `session`: the session's keyed hash, of a request its first
@@ -48,7 +61,7 @@ class Explanation(msgspec.Struct, frozen=True):
     weight: float | None
     session: str | None
     bucket: float | None
-    pin: Pin | None
+    pin: StoredPin | None
     why: tuple[str, ...]
 
 
@@ -111,7 +124,7 @@ class Explainer:
             weight=None if rollout is None else rollout.weight_at(now).value,
             session=session.hex(),
             bucket=place,
-            pin=pin,
+            pin=None if pin is None else shown(pin),
             why=_of_session(rollout, now, place, pin, drawn),
         )
 
@@ -134,6 +147,12 @@ class Explainer:
     async def _pin(self, rollout: Rollout, session: bytes) -> Pin | None:
         value = await self._store.get_key(keys.pin(rollout.id, session.hex()))
         return None if value is None else decode_pin(value)
+
+
+def shown(pin: Pin) -> StoredPin:
+    return StoredPin(
+        pin.arm, pin.version, pin.weight, pin.q1, pin.q0, pin.measured, pin.evidence, pin.pinned_at
+    )
 
 
 def _draw(view: View, session: bytes, pin: Pin | None, rules: PinRules) -> Assignment:

@@ -32,8 +32,6 @@ import struct
 from enum import Enum
 from typing import Final, Literal
 
-import msgspec
-
 from gateway.domain.assignment import Arm, bucket, sampled
 from gateway.domain.rollout import RAISE_LEAD, Rollout, Weight
 from gateway.errors import InvalidValue
@@ -56,59 +54,106 @@ Reason = Literal[
 ]
 
 
-class Pin(msgspec.Struct, frozen=True, gc=False):
+class Pin:
     """A session's stored assignment. `weight`, `q1`, `q0` are what it was drawn under; `measured` whether its
     arm's rate drew it; `evidence` False for conversations that began before the rollout."""
 
-    arm: Arm
-    version: int
-    weight: float
-    q1: float
-    q0: float
-    measured: bool
-    evidence: bool
-    pinned_at: float
+    __slots__ = ("arm", "evidence", "measured", "pinned_at", "q0", "q1", "version", "weight")
+
+    def __init__(
+        self,
+        arm: Arm,
+        version: int,
+        weight: float,
+        q1: float,
+        q0: float,
+        measured: bool,
+        evidence: bool,
+        pinned_at: float,
+    ) -> None:
+        self.arm: Final = arm
+        self.version: Final = version
+        self.weight: Final = weight
+        self.q1: Final = q1
+        self.q0: Final = q0
+        self.measured: Final = measured
+        self.evidence: Final = evidence
+        self.pinned_at: Final = pinned_at
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pin) and encode_pin(self) == encode_pin(other)
+
+    def __hash__(self) -> int:
+        return hash(encode_pin(self))
+
+    def __repr__(self) -> str:
+        return f"Pin({self.arm}, {self.version}, {self.weight}, at {self.pinned_at})"
 
 
-class PinRules(msgspec.Struct, frozen=True):
+class PinRules:
     """A pin lives `ttl` s after its last use, at most `max_age` s. `protect_running`: reason `running`."""
 
-    ttl: float = 3600.0
-    max_age: float = 86_400.0
-    protect_running: bool = True
+    __slots__ = ("max_age", "protect_running", "ttl")
+
+    def __init__(self, ttl: float = 3600.0, max_age: float = 86_400.0, protect_running: bool = True) -> None:
+        self.ttl: Final = ttl
+        self.max_age: Final = max_age
+        self.protect_running: Final = protect_running
 
 
-class View(msgspec.Struct, frozen=True, gc=False):
+class View:
     """What a worker knows of a prompt now. `staleness`: s since the store last confirmed it, infinite if
     never."""
 
-    live: int
-    rollout: Rollout | None
-    now: float
-    staleness: float
+    __slots__ = ("live", "now", "rollout", "staleness")
+
+    def __init__(self, live: int, rollout: Rollout | None, now: float, staleness: float) -> None:
+        self.live: Final = live
+        self.rollout: Final = rollout
+        self.now: Final = now
+        self.staleness: Final = staleness
 
 
-class Ask(msgspec.Struct, frozen=True, gc=False):
+class Ask:
     """A request, as far as it matters here. `session` is the session's keyed hash, None without one;
     `assistant_turn` whether its body holds one; `draw` a random number in [0, 1) for requests without a
     session."""
 
-    session: bytes | None
-    assistant_turn: bool
-    draw: float = 0.0
+    __slots__ = ("assistant_turn", "draw", "session")
+
+    def __init__(self, session: bytes | None, assistant_turn: bool, draw: float = 0.0) -> None:
+        self.session: Final = session
+        self.assistant_turn: Final = assistant_turn
+        self.draw: Final = draw
 
 
-class Assignment(msgspec.Struct, frozen=True, gc=False):
+class Assignment:
     """Which version serves a request. `pin` is what it rests on; `write`: it is new and must be stored by
     set-if-absent, and `settle` says what came of it. `evidence` is final once nothing is to be written."""
 
-    arm: Arm
-    version: int
-    reason: Reason
-    rollout: str = ""
-    evidence: bool = False
-    pin: Pin | None = None
-    write: bool = False
+    __slots__ = ("arm", "evidence", "pin", "reason", "rollout", "version", "write")
+
+    def __init__(
+        self,
+        arm: Arm,
+        version: int,
+        reason: Reason,
+        rollout: str = "",
+        evidence: bool = False,
+        pin: Pin | None = None,
+        write: bool = False,
+    ) -> None:
+        self.arm: Final = arm
+        self.version: Final = version
+        self.reason: Final = reason
+        self.rollout: Final = rollout
+        self.evidence: Final = evidence
+        self.pin: Final = pin
+        self.write: Final = write
+
+    def __repr__(self) -> str:
+        said = f"Assignment({self.arm}, {self.version}, {self.reason}, {self.rollout!r}, pin={self.pin}"
+        return f"{said}, evidence={self.evidence}, write={self.write})"
 
 
 class LookUp(Enum):
@@ -243,13 +288,16 @@ def _unproven(assignment: Assignment, *, write: bool) -> Assignment:
 # --- how long a worker may rely on a pin without asking
 
 
-class Kept(msgspec.Struct, frozen=True, gc=False):
+class Kept:
     """A pin in a worker's cache. `until`: it stands in the store at least so long. `touched`: when its last
     successful refresh was sent and answered; whether it still met the pin, a refresh does not tell."""
 
-    pin: Pin
-    until: float
-    touched: tuple[float, float] | None = None
+    __slots__ = ("pin", "touched", "until")
+
+    def __init__(self, pin: Pin, until: float, touched: tuple[float, float] | None = None) -> None:
+        self.pin: Final = pin
+        self.until: Final = until
+        self.touched: Final = touched
 
 
 def learn(before: Kept | None, pin: Pin, asked_at: float, rules: PinRules) -> Kept:

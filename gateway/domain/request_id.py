@@ -15,7 +15,8 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+
+import msgspec
 
 from gateway.domain.assignment import Arm
 from gateway.errors import InvalidValue
@@ -33,7 +34,7 @@ _NO_ROLLOUT = bytes(ROLLOUT_BYTES)
 _NO_SESSION = bytes(SESSION_BYTES)
 
 
-class RequestId(NamedTuple):
+class RequestId(msgspec.Struct, frozen=True):
     """`rollout` is an id of 12 hex digits, or "" where none ran; `session` the first 8 bytes of its hash,
     or b"" without a session; `at` store time, s; `random` 4 bytes that keep ids of one moment apart."""
 
@@ -47,8 +48,8 @@ class RequestId(NamedTuple):
 
 def sign(id: RequestId, key: bytes) -> str:
     """The id as the client sees it. Raises `InvalidValue` for fields that have no room in it."""
-    rollout, version, arm, session, at, random = id
-    ticks = int(at / TICK + 0.5)
+    rollout, version, session, random = id.rollout, id.version, id.session, id.random
+    ticks = int(id.at / TICK + 0.5)
     raw = bytes.fromhex(rollout) if rollout else _NO_ROLLOUT
     short = _NO_SESSION if session == b"" else session[:SESSION_BYTES]
     if len(raw) != ROLLOUT_BYTES or len(short) != SESSION_BYTES or len(random) != RANDOM_BYTES:
@@ -58,7 +59,7 @@ def sign(id: RequestId, key: bytes) -> str:
             raw,
             version >> 16,
             version & 0xFFFF,
-            arm == "canary",
+            id.arm == "canary",
             short,
             ticks >> 32,
             ticks & 0xFFFFFFFF,

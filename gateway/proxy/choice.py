@@ -4,8 +4,7 @@ count, and the session that the rollout's draw goes by."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.domain.assignment import Arm
 from gateway.domain.client_key import ClientKey
@@ -35,19 +34,31 @@ if TYPE_CHECKING:
 PREVIOUS = "previous_response_id"
 
 
-@dataclass(frozen=True, slots=True)
 class Choice:
     """`pinning` is there if the session's pin is still being written, `pin` if it stands and the session is
     evidence; `alias` makes the alias of a response's id, where a later request may name it."""
 
-    version: int
-    arm: Arm
-    reason: Reason
-    rollout: str = ""
-    session: bytes | None = None
-    pinning: Pinning | None = None
-    pin: Pin | None = None
-    alias: Callable[[str], bytes] | None = None
+    __slots__ = ("alias", "arm", "pin", "pinning", "reason", "rollout", "session", "version")
+
+    def __init__(
+        self,
+        version: int,
+        arm: Arm,
+        reason: Reason,
+        rollout: str = "",
+        session: bytes | None = None,
+        pinning: Pinning | None = None,
+        pin: Pin | None = None,
+        alias: Callable[[str], bytes] | None = None,
+    ) -> None:
+        self.version: Final = version
+        self.arm: Final = arm
+        self.reason: Final = reason
+        self.rollout: Final = rollout
+        self.session: Final = session
+        self.pinning: Final = pinning
+        self.pin: Final = pin
+        self.alias: Final = alias
 
 
 def choose(worker: Worker, exchange: Managed, selection: Selection, request: Request, fields: Fields) -> None:
@@ -117,7 +128,9 @@ class Drawing:
             self.draw(known or response)
 
     def _assign(self, ask: Ask) -> None:
-        alias = self._alias if self.named and ask.session is not None else None
+        alias: Callable[[str], bytes] | None = None
+        if self.named and ask.session is not None:
+            alias = self._alias
 
         def chosen(drawn: Assignment, pinning: Pinning | None) -> None:
             pin = drawn.pin if drawn.evidence and pinning is None else None

@@ -7,7 +7,7 @@ an answer, never of `messages`, `input` or `system`. A module's functions are pu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -51,7 +51,7 @@ class Recipe(msgspec.Struct, frozen=True):
     prefers: SystemRole  # where it does not care
 
 
-class Injected(NamedTuple):
+class Injected(msgspec.Struct, frozen=True):
     pieces: list[Piece]  # the new body
     asked_usage: bool  # usage was asked for by us, so its event is not the client's
 

@@ -7,8 +7,6 @@ uncached  the same request as if nothing had been cached, which is what arms are
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from gateway.wire.usage import Usage
@@ -16,7 +14,7 @@ from gateway.wire.usage import Usage
 MILLION = 1e6
 
 
-class Price(NamedTuple):
+class Price(msgspec.Struct, frozen=True):
     """USD. Reasoning tokens are part of the answer's."""
 
     paid: float

@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,7 +31,7 @@ MAX_VERSION_DIGITS = 9
 Source = Literal["body", "header", "path", "model", "default"]
 
 
-class Selection(NamedTuple):
+class Selection(msgspec.Struct, frozen=True):
     """At most one of `label` and `version` is set; with neither, the deployment decides."""
 
     prompt: str

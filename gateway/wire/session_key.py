@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,7 +26,7 @@ HASH_BYTES = 16
 NoKey = Literal["absent", "over_long"]
 
 
-class SessionKey(NamedTuple):
+class SessionKey(msgspec.Struct, frozen=True):
     """`kind` is the source it came from; `raw` is what the client sent. A key of kind `previous_response_id`
     is an alias to be looked up first."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway.domain.feedback import (
     Body,
@@ -66,7 +67,7 @@ def test_what_is_no_feedback_is_refused(raw: bytes, complaint: str) -> None:
 
 def told(id: str, score: float, *, canary: bool = False, outcome: str = "feedback") -> Feedback:
     return feedback_of(
-        Body(id, score, outcome=outcome), ID._replace(arm="canary" if canary else "stable"), 0.0
+        Body(id, score, outcome=outcome), replace(ID, arm="canary" if canary else "stable"), 0.0
     )
 
 

@@ -63,7 +63,8 @@ def final(answer: Assignment | LookUp) -> Assignment:
 
 def test_without_a_rollout_everyone_gets_what_is_live() -> None:
     answer = final(decide(view(rollout=None), Ask(CANARY, False), pin(), RULES))
-    assert answer == Assignment("stable", 1, "live")
+    assert (answer.arm, answer.version, answer.reason, answer.rollout) == ("stable", 1, "live", "")
+    assert (answer.pin, answer.evidence, answer.write) == (None, False, False)
 
 
 @pytest.mark.parametrize("session", [CANARY, LOWERED, ANNOUNCED])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -42,7 +41,14 @@ def above_the_weight_in_force(view: View, ask: Ask) -> bool:
 
 
 def never_settled(assignment: Assignment, winner: object) -> Assignment:
-    return msgspec.structs.replace(assignment, write=False)
+    return Assignment(
+        assignment.arm,
+        assignment.version,
+        assignment.reason,
+        assignment.rollout,
+        assignment.evidence,
+        assignment.pin,
+    )
 
 
 def settled_without_the_store(assignment: Assignment, winner: Pin | Literal["failed"]) -> Assignment:

@@ -21,15 +21,15 @@ def test_the_example() -> None:
 
 def test_each_kind_has_its_rate() -> None:
     usage = Usage(prompt=1000, completion=200, cached=400, cache_write=300, reasoning=50, cache_write_1h=100)
-    paid, uncached = price(Tariff(RATES), usage)
-    assert paid == pytest.approx((300 * 3 + 400 * 0.3 + 200 * 3.75 + 100 * 6 + 200 * 15) / 1e6)
-    assert uncached == pytest.approx((1000 * 3 + 200 * 15) / 1e6)
+    cost = price(Tariff(RATES), usage)
+    assert cost.paid == pytest.approx((300 * 3 + 400 * 0.3 + 200 * 3.75 + 100 * 6 + 200 * 15) / 1e6)
+    assert cost.uncached == pytest.approx((1000 * 3 + 200 * 15) / 1e6)
 
 
 def test_audio_is_priced_apart() -> None:
     usage = Usage(prompt=1000, completion=200, audio_in=600, audio_out=150)
-    paid, uncached = price(Tariff(RATES), usage)
-    assert paid == uncached == pytest.approx((400 * 3 + 600 * 10 + 50 * 15 + 150 * 20) / 1e6)
+    cost = price(Tariff(RATES), usage)
+    assert cost.paid == cost.uncached == pytest.approx((400 * 3 + 600 * 10 + 50 * 15 + 150 * 20) / 1e6)
 
 
 @pytest.mark.parametrize(("prompt", "rates"), [(200_000, RATES), (200_001, LONG)])
@@ -43,8 +43,8 @@ def test_counts_that_do_not_add_up_are_cut_to_the_whole(
     prompt: int, completion: int, cached: int, written: int, hour: int, audio_in: int, audio_out: int
 ) -> None:
     usage = Usage(prompt, completion, cached, written, 0, audio_in, audio_out, hour)
-    paid, uncached = price(Tariff(RATES), usage)
-    assert 0 <= paid <= (prompt * 10 + completion * 20) / 1e6 + 1e-9
-    assert uncached <= (prompt * 10 + completion * 20) / 1e6 + 1e-9
+    cost = price(Tariff(RATES), usage)
+    assert 0 <= cost.paid <= (prompt * 10 + completion * 20) / 1e6 + 1e-9
+    assert cost.uncached <= (prompt * 10 + completion * 20) / 1e6 + 1e-9
     if not cached and not written:
-        assert paid == uncached
+        assert cost.paid == cost.uncached
