@@ -332,6 +332,11 @@ class Managed(Exchange):
         else:
             self.link.send(data)
 
+    def response_flush(self) -> None:
+        """The head of a whole answer waits with the body for the pin: one write instead of two."""
+        if not self.held or self.scanner is not None:
+            self.link.flush()
+
     # --- a provider that does not know stream_options says so with 400, and is asked without
 
     def _hear_refusal(self, data: bytes) -> None:

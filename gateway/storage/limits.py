@@ -7,9 +7,9 @@ faults of the store count; a lost compare-and-set is an answer.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 
 from gateway.errors import ConfigError, StoreUnavailable
 
@@ -74,29 +74,45 @@ class Guard:
     """`async with guard(): …` around one call. `faults` are the driver's errors, which callers never see."""
 
     def __init__(self, limit: float, breaker: Breaker, faults: tuple[type[Exception], ...]) -> None:
-        self._limit = limit
-        self._breaker = breaker
-        self._faults = faults
+        self.limit = limit
+        self.breaker = breaker
+        self.faults = faults
 
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[None]:
-        self._breaker.admit()
+    def __call__(self) -> "Guarded":
+        return Guarded(self)
+
+
+class Guarded:
+    """One call. A class, because a look-up is on a request's way and a generator costs twice as much."""
+
+    __slots__ = ("_guard", "_timeout")
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._timeout = asyncio.timeout(guard.limit)
+
+    async def __aenter__(self) -> None:
+        self._guard.breaker.admit()
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        guard = self._guard
         try:
-            async with asyncio.timeout(self._limit):
-                yield
-        except TimeoutError as error:  # before the faults: it is an OSError, as a refused connection is
-            self._breaker.failed()
-            raise StoreUnavailable(f"the store did not answer within {self._limit:g} s") from error
-        except self._faults as error:
-            self._breaker.failed()
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            error = late
+        if isinstance(error, TimeoutError):  # before the faults: it is an OSError, as a refused connection is
+            guard.breaker.failed()
+            raise StoreUnavailable(f"the store did not answer within {guard.limit:g} s") from error
+        if isinstance(error, guard.faults):
+            guard.breaker.failed()
             raise StoreUnavailable(f"the store failed: {str(error) or type(error).__name__}") from error
-        except asyncio.CancelledError:
-            self._breaker.abandoned()
-            raise
-        except BaseException:
-            self._breaker.succeeded()
-            raise
-        self._breaker.succeeded()
+        if isinstance(error, asyncio.CancelledError):
+            guard.breaker.abandoned()
+        else:
+            guard.breaker.succeeded()
 
 
 class Watermark:

@@ -7,12 +7,13 @@ compare-and-set) must do so before its first write, and then only that job fails
 """
 
 import asyncio
+import contextlib
 import fcntl
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Literal, TypeVar
 
 from gateway.errors import ConfigError, GatewayError, StoreUnavailable
@@ -20,6 +21,7 @@ from gateway.errors import ConfigError, GatewayError, StoreUnavailable
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 Batch = list[tuple[Job[Any], asyncio.Future[Any]]]
+Answer = tuple[Any, Exception | None]
 
 MAX_BATCH = 256  # jobs in one transaction
 OLDEST_SQLITE = (3, 35)  # RETURNING
@@ -28,43 +30,73 @@ WAL_PAGES = 4000  # written before they are taken over into the file: pages that
 
 
 class Connection:
-    """A connection and its thread. All but the jobs happens on the event loop, so nothing needs a lock."""
+    """A connection and its thread. All but the jobs happens on the event loop, so nothing needs a lock; a
+    queue and one call back are half of what an executor and its futures cost."""
 
     def __init__(self, database: sqlite3.Connection, begin: str, name: str) -> None:
         self._database = database
         self._begin = begin
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._loop = asyncio.get_running_loop()
         self._waiting: Batch = []
-        self._running: asyncio.Future[Any] | None = None
+        self._running = False
+        self._batches: SimpleQueue[Batch | None] = SimpleQueue()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        Thread(target=self._work, name=name, daemon=True).start()
 
     async def run(self, job: Job[T]) -> T:
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting.append((job, future))
-        if self._running is None:
+        if not self._running:
             self._start_batch()
         return await future
 
     async def close(self) -> None:
         """Waits for what is under way and what waits."""
-        while self._running is not None:
-            await asyncio.wait([self._running])
-            await asyncio.sleep(0)  # `_deliver` starts the next batch
-        await self._loop.run_in_executor(self._executor, self._database.close)
-        self._executor.shutdown(wait=False)
+        await self._idle.wait()
+        self._batches.put(None)
+        await self._ended
 
     def _start_batch(self) -> None:
         wanted = [item for item in self._waiting if not item[1].done()]  # nobody waits for the others
         batch, self._waiting = wanted[:MAX_BATCH], wanted[MAX_BATCH:]
-        if not batch:
-            return
-        jobs = [job for job, _ in batch]
-        self._running = self._loop.run_in_executor(self._executor, self._transact, jobs)
-        self._running.add_done_callback(partial(self._deliver, batch))
+        self._running = bool(batch)
+        if batch:
+            self._idle.clear()
+            self._batches.put(batch)
+        else:
+            self._idle.set()
 
-    def _transact(self, jobs: list[Job[Any]]) -> list[tuple[Any, GatewayError | None]]:
+    def _deliver(self, batch: Batch, answers: list[Answer]) -> None:
+        for (_, future), (answer, error) in zip(batch, answers, strict=True):
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(answer)
+            else:
+                future.set_exception(error)
+        self._start_batch()
+
+    # --- in the thread
+
+    def _work(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and everyone who waited
+            while (batch := self._batches.get()) is not None:
+                answers = self._transact([job for job, _ in batch])
+                self._loop.call_soon_threadsafe(self._deliver, batch, answers)
+            self._database.close()
+            self._loop.call_soon_threadsafe(self._ended.set_result, None)
+
+    def _transact(self, jobs: list[Job[Any]]) -> list[Answer]:
+        try:
+            return self._answers(jobs)
+        except Exception as failure:  # noqa: BLE001  (raised again where it is awaited)
+            return [(None, failure)] * len(jobs)
+
+    def _answers(self, jobs: list[Job[Any]]) -> list[Answer]:
         database = self._database
-        answers: list[tuple[Any, GatewayError | None]] = []
+        answers: list[Answer] = []
         try:
             database.execute(self._begin)
             for job in jobs:
@@ -77,19 +109,6 @@ class Connection:
             if database.in_transaction:
                 database.execute("ROLLBACK")
         return answers
-
-    def _deliver(self, batch: Batch, running: asyncio.Future[list[tuple[Any, GatewayError | None]]]) -> None:
-        self._running = None
-        failure = running.exception()
-        answers = [(None, failure)] * len(batch) if failure else running.result()
-        for (_, future), (answer, error) in zip(batch, answers, strict=True):
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(answer)
-            else:
-                future.set_exception(error)
-        self._start_batch()
 
 
 class SqliteFile:
