@@ -14,8 +14,9 @@ $(VENV)/.packages: requirements.txt
 
 # Compiles the data path where there is a C compiler (docs/adr/0004-compiled-data-path.md).
 COMPILED := gateway/prices.py $(wildcard gateway/domain/*.py gateway/wire/*.py gateway/proxy/*.py gateway/telemetry/*.py)
+UNCOMPILE := find gateway -name '*.so' -delete; rm -f gateway__mypyc*.so
 $(VENV)/.run: $(VENV)/.packages pyproject.toml setup.py $(COMPILED)
-	@rm -rf build; find . -name '*.so' -path './gateway*' -delete # what is left of other sources would make the library crash
+	@rm -rf build; $(UNCOMPILE) # what is left of other sources would make the library crash
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch -c gateway__mypyc*.so; touch $@
 	@ls gateway__mypyc*.so >/dev/null 2>&1 || echo "the data path is not compiled, so it is slower; $(BIN)/python setup.py build_ext says why"
@@ -32,7 +33,8 @@ demo: $(VENV)/.run
 	@$(BIN)/prompt-canary demo
 
 deps: $(VENV)/.dev $(VENV)/.run
-	@ls gateway__mypyc*.so >/dev/null
+	@ls gateway__mypyc*.so >/dev/null 2>&1 || ! command -v cc >/dev/null || { \
+		echo "there is a C compiler, but nothing was compiled: $(BIN)/python setup.py build_ext says why"; exit 1; }
 	@sh scripts/test-servers
 	@sh scripts/test-clients
 
@@ -55,7 +57,7 @@ lock: $(VENV)/.dev
 	$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
 
 pure:
-	find gateway -name '*.so' -delete; rm -f gateway__mypyc*.so $(VENV)/.run
+	$(UNCOMPILE); rm -f $(VENV)/.run
 
 clean: pure
 	rm -rf build $(VENV) data .pytest_cache .mypy_cache .ruff_cache .hypothesis

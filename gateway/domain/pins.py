@@ -54,6 +54,9 @@ Reason = Literal[
 ]
 
 
+# Made anew for each request: plain classes, because those are what mypyc makes in C (docs/adr/0004).
+
+
 class Pin:
     """A session's stored assignment. `weight`, `q1`, `q0` are what it was drawn under; `measured` whether its
     arm's rate drew it; `evidence` False for conversations that began before the rollout."""

@@ -333,8 +333,8 @@ class Managed(Exchange):
             self.link.send(data)
 
     def response_flush(self) -> None:
-        """The head of a whole answer waits with the body for the pin: one write instead of two."""
-        if not self.held or self.scanner is not None:
+        """The head of an answer whose body is held waits with it for the pin: one write instead of two."""
+        if not (self.held and self.left == 0):
             self.link.flush()
 
     # --- a provider that does not know stream_options says so with 400, and is asked without

@@ -34,8 +34,8 @@ FORGET = 10  # ended queue items deleted with each one that ends
 def upgrade_keys(db: Connection) -> None:
     """Layout 1 kept keys by their text and had an index of when they end."""
     db.execute(SCHEMA[0])
-    rows = db.execute("SELECT key, value, expires FROM keys").fetchall()
-    db.executemany("INSERT INTO pairs VALUES (?, ?, ?)", [(_id(key), *rest) for key, *rest in rows])
+    rows = db.execute("SELECT key, value, expires FROM keys")
+    db.executemany("INSERT INTO pairs VALUES (?, ?, ?)", ((_id(key), *rest) for key, *rest in rows))
     db.execute("DROP TABLE keys")
 
 

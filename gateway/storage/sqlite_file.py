@@ -38,7 +38,6 @@ class Connection:
         self._begin = begin
         self._loop = asyncio.get_running_loop()
         self._waiting: Batch = []
-        self._running = False
         self._batches: SimpleQueue[Batch | None] = SimpleQueue()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._idle = asyncio.Event()
@@ -48,7 +47,7 @@ class Connection:
     async def run(self, job: Job[T]) -> T:
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting.append((job, future))
-        if not self._running:
+        if self._idle.is_set():
             self._start_batch()
         return await future
 
@@ -61,7 +60,6 @@ class Connection:
     def _start_batch(self) -> None:
         wanted = [item for item in self._waiting if not item[1].done()]  # nobody waits for the others
         batch, self._waiting = wanted[:MAX_BATCH], wanted[MAX_BATCH:]
-        self._running = bool(batch)
         if batch:
             self._idle.clear()
             self._batches.put(batch)
@@ -139,10 +137,11 @@ class SqliteFile:
         self._reader = Connection(reader, "BEGIN DEFERRED", f"{self._path.stem}-reader")
 
     async def close(self) -> None:
-        for connection in (self._reader, self._writer):
+        connections = (self._reader, self._writer)
+        self._reader = self._writer = None  # who comes now is told at once
+        for connection in connections:
             if connection is not None:
                 await connection.close()
-        self._reader = self._writer = None
 
     async def read(self, job: Job[T]) -> T:
         """Run `job` on one consistent state: all that was acknowledged before this call, perhaps more."""

@@ -75,7 +75,7 @@ async def test_expired_keys_are_swept_while_new_ones_come(tmp_path: Path) -> Non
             await store.set_all_if_absent([(f"{age}/{batch}/{i}", b"", 60.0) for i in range(100)])
         wall.now += 61
     await store.close()
-    assert 1000 <= rows(tmp_path / "evidence.db", "SELECT count(*) FROM pairs") < 1700
+    assert 1000 <= rows(tmp_path / "evidence.db", "SELECT count(*) FROM pairs") <= 1000 * 4 / 3
 
 
 async def test_keys_of_the_layout_before_are_taken_over(tmp_path: Path) -> None:
