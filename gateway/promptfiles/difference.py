@@ -1,8 +1,8 @@
 """What two versions of a prompt differ in: part by part, field by field, and as text.
 
-Parts are paired by an alignment of their whole sequence: equal ones first, then, between those, parts of the
-same role and kind in their order. What is left over was added or removed. Fields are everything else: inputs by
-name, options by name, the response schema, and the metadata beside the content.
+Parts are paired by an alignment of their whole sequence: equal ones first, then, between those, parts of
+the same role and kind in their order. What is left over was added or removed. Fields are everything else:
+inputs by name, options by name, the response schema, and the metadata beside the content.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class PartDifference(msgspec.Struct, frozen=True):
 
 
 class FieldDifference(msgspec.Struct, frozen=True):
-    """`field` is its path: `inputs.question`, `model.id`, `model.options.temperature`, `metadata.owner`. Null is
-    "not there"."""
+    """`field` is its path: `inputs.question`, `model.options.temperature`, `metadata.owner`. Null is "not
+    there"."""
 
     field: str
     before: Any
@@ -45,8 +45,8 @@ class FieldDifference(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """`same`: the content is the same, so that both are one version. `text`: a unified diff of the two as prompt
-    files, "" if they are equal."""
+    """`same`: the content is the same, so that both are one version. `text`: a unified diff of the two as
+    prompt files, "" if they are equal."""
 
     same: bool
     parts: tuple[PartDifference, ...]

@@ -9,7 +9,7 @@ RICH = """\
 ---
 name: support-agent
 description: Answers product questions
-metadata: {owner: support-team, change: "shorter: 'no' lists", canary: {suite: evals/s.yaml, note: 1}, ticket: 7}
+metadata: {owner: support-team, change: "shorter", canary: {suite: evals/s.yaml, note: 1}, ticket: 7}
 model: {id: gpt-4o-mini, provider: openai, options: {temperature: 0.2, maxOutputTokens: 400}}
 inputs:
   - {name: question, kind: string, required: true}
