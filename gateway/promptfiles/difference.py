@@ -65,8 +65,8 @@ def difference(before: PromptFile, after: PromptFile, *, names: tuple[str, str])
     parts = tuple(_parts(before.content, after.content))
     fields = tuple(_fields(_flat(before), _flat(after)))
     same = digest(before.content) == digest(after.content)
-    texts = [prompty.write(each).splitlines() for each in (before, after)]
-    text = "\n".join(unified_diff(*texts, *names, lineterm=""))
+    old, new = prompty.write(before).splitlines(), prompty.write(after).splitlines()
+    text = "\n".join(unified_diff(old, new, *names, lineterm=""))
     return Difference(same, parts, fields, text and text + "\n")
 
 
