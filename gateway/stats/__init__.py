@@ -2,6 +2,7 @@
 
     wealth      the capital of a grid of bettors: log E, staggered starts, families of tests
     eprocess    harm and non-inferiority: is one arm worse, and is it no worse than a tolerance
+    paired      the same of two versions on the same request, for a shadow stage
     prediction  the running mean that both bet against
     srm         sample ratio mismatch: do the arms receive the shares that they should
     intervals   what a person is shown: the effect with an interval that may be watched, Wilson's for rates
