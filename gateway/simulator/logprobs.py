@@ -1,4 +1,4 @@
-"""Probabilities of tokens beside a judge's answer: those of the score, whose expectation is what it perceived."""
+"""Probabilities of tokens beside a judge's answer: the expectation of the score is what it perceived."""
 
 import re
 from collections.abc import Mapping

@@ -14,8 +14,8 @@ from gateway.stats.intervals import Interval, wilson
 
 
 class Agreement(msgspec.Struct, frozen=True):
-    """Counts of what both said: `both` yes, `missed` (only the person said yes), `false` (only the judge did),
-    `neither`."""
+    """Counts of what both said: `both` yes, `missed` (only the person said yes), `false` (only the judge
+    did), `neither`."""
 
     both: int = 0
     missed: int = 0

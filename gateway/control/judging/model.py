@@ -5,8 +5,8 @@
     plain    what the prompt asks for, read tolerantly
 
 Probabilities of tokens (`logprobs`) are asked for beside the first and the last: where the API offers them
-the score is their expectation. The first way that the API does not refuse is remembered. An answer that cannot
-be read is no score: the caller gets a cause, never a guess.
+the score is their expectation. The first way that the API does not refuse is remembered. An answer that
+cannot be read is no score: the caller gets a cause, never a guess.
 """
 
 from __future__ import annotations
