@@ -4,6 +4,7 @@ session   options that all commands share; opens the operations, prints, turns e
 remote    the same through an admin API (`--url`), by api; without it they work directly on the store
 output    values as tables, for people; `--json` prints the values themselves
 prompts   push · versions · live · deploy · gate
+comparing pull · diff
 rollout   start · status, and a command for each event of the rollout's transition table
 audit     list · verify
 keys      create · list · revoke
@@ -27,6 +28,7 @@ import typer
 from gateway.cli import (
     alerts,
     audit,
+    comparing,
     completion,
     demo,
     doctor,
@@ -51,6 +53,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 prompts.register(app)
+comparing.register(app)
 local.register(app)
 planning.register(app)
 explain.register(app)

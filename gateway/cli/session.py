@@ -94,10 +94,15 @@ def operation(show: Show, *, failed: Callable[[Any], bool] = lambda value: False
 
 
 def print_value(value: Any, show: Show, as_json: bool) -> None:
+    """A `show` that gives a plain `str` has it printed as it is, for other programs and for files."""
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+        return
+    shown = show(value)
+    if isinstance(shown, str):
+        typer.echo(shown, nl=False)
     else:
-        output.console().print(show(value))
+        output.console().print(shown)
 
 
 @contextmanager
