@@ -5,7 +5,7 @@ remote    the same through an admin API (`--url`), by api; without it they work 
 output    values as tables, for people; `--json` prints the values themselves
 prompts   push · versions · live · deploy · gate
 comparing pull · diff
-rollout   start · status · watch (watching, drawn by bars), and a command for each event of the rollout's transition table
+rollout   start · status · watch (watching, bars), and a command for each event of its transition table
 audit     list · verify
 keys      create · list · revoke
 alerts    list · retry · test
