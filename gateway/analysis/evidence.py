@@ -283,7 +283,7 @@ class Evidence:
 
     def harms(self) -> list[tuple[str, float]]:
         """E of harm of each metric that can hold or roll back, at most 1e299; of its first start alone where
-        that is more: the weight that later starts have costs a rollback time, but need not hurry an advance."""
+        that is more: the weight of later starts costs a rollback time, but need not hurry an advance."""
         return [
             (name, exp(min(max(test.harm.get(), test.harm.wealth.first()), 690.0)))
             for name, test in self.state.comparisons.items()

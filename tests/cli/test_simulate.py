@@ -13,7 +13,7 @@ judge -.20        harmful    100.0% (43.9-100.0)  0.0% (0.0-56.1)      35 / 35  
 A/A daily rhythm  same       0.0% (0.0-56.1)      100.0% (43.9-100.0)  –        2.05 / 2.05  1514 / 1514  –
 Rates with their 95 % Wilson intervals. Exposed: canary sessions before a rollback, median / 90 %.
 Until the decision: hours, median / 80 %; judge calls, median / 90 %.
-"""  # noqa: E501
+"""
 
 TWO = ("--scenario", "judge -.20", "--scenario", "rhythm")
 
