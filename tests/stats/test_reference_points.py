@@ -135,7 +135,7 @@ def test_an_effect_that_begins_late_is_found_sooner_by_a_later_start() -> None:
 
 def test_errors_of_5_percent_are_found_as_soon_as_one_start_can() -> None:
     """Errors .5 → 5 % at α .01; weight .1 for 50 canary sessions and while E is above 3, then .5; one start.
-    Reference, standard at 1,000 sessions/h: 130 canary sessions in the median, 376 at 90 %; 1,500 runs of this
+    Reference, standard at 1,000 sessions/h: 130 canary sessions in the median, 376 at 90 %; 1,500 of these
     give 139 and 403. Starts that share the weight take longer (docs/adr/0013)."""
 
     def served(run: int, later: int) -> int:
