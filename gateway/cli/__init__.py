@@ -47,7 +47,8 @@ from gateway.cli import (
 app = typer.Typer(
     name="prompt-canary",
     help="Prompts as deployable artifacts: versions, canary rollouts, one command back.",
-    epilog="Exit codes: 0 done, 1 refused or failed, 2 usage or configuration, 3 store or API unavailable.",
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 usage or configuration, 3 store or API unavailable, "
+    "130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
