@@ -22,6 +22,7 @@ import msgspec
 from gateway.control.judging.budget import Budget, Spent
 from gateway.control.judging.ledger import Ledger
 from gateway.control.judging.model import OUTAGE, JudgeModel, Reply
+from gateway.control.judging.tracing import called, judgment, settled
 from gateway.domain.judging import Item, decode_item
 from gateway.domain.observation import Scored
 from gateway.domain.rollout import Deployment
@@ -32,6 +33,7 @@ from gateway.prices import PriceList
 from gateway.settings import JudgeSettings
 from gateway.storage import codec, keys
 from gateway.storage.base import Claim, Put, Store
+from gateway.telemetry.tracer import Tracer, Work
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ LAST_WORDS = 2.0  # s that judgments under way have at the end
 
 
 class Judge:
-    """`owner` names this process. `nonce` makes a new unguessable word."""
+    """`owner` names this process. `nonce` makes a new unguessable word. `tracer` takes spans of judgments."""
 
     def __init__(
         self,
@@ -57,8 +59,10 @@ class Judge:
         *,
         owner: str,
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
+        self._tracer = tracer or Tracer()
         self._settings = settings
         self._rubrics = rubrics
         self._prices = prices
@@ -173,28 +177,37 @@ class Judge:
         return await self._budget.exceeded(item.rollout, now)
 
     async def _judge(self, item: Item, bench: Bench, now: float) -> tuple[float | None, str]:
+        with judgment(self._tracer, item, bench) as work:
+            score, cause = await self._judge_each(item, bench, now, work)
+            settled(work, bench, score, cause)
+        return score, cause
+
+    async def _judge_each(self, item: Item, bench: Bench, now: float, work: Work) -> tuple[float | None, str]:
         patience = min(self._settings.patience, item.due_at - now)
         scores: dict[str, float] = {}
         heard: list[str] = []
         try:
             async with asyncio.timeout(patience):
                 for criterion in bench.rubric.criteria:
-                    reply = await self._score(item, bench, criterion, now, heard)
+                    reply = await self._score(item, bench, criterion, now, heard, work)
                     if reply.score is None:
                         return None, reply.cause
                     scores[criterion.name] = reply.score
+                    work.result(criterion.name, reply.score)
         except TimeoutError:
             return None, heard[-1] if heard else "timeout"
         return mean_score(bench.rubric, scores), ""
 
     async def _score(
-        self, item: Item, bench: Bench, criterion: Criterion, now: float, heard: list[str]
+        self, item: Item, bench: Bench, criterion: Criterion, now: float, heard: list[str], work: Work
     ) -> Reply:
         """Ask until there is a score, or it is asked often enough; `heard` are the causes so far."""
         asked_times, wait = 0, BACKOFF
         while True:
             asked = ask(bench.rubric, criterion, item.question, item.answer, self._nonce())
-            reply = await self._model.ask(bench.model, asked, criterion)
+            with called(self._tracer, work, bench.model, criterion) as call:
+                reply = await self._model.ask(bench.model, asked, criterion)
+                call.answered(reply)
             self._charge(item, bench, reply, now)
             if reply.score is not None or reply.cause in ("refused", "filtered"):
                 return reply

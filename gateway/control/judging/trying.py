@@ -15,6 +15,7 @@ import openai
 from openai import AsyncOpenAI
 
 from gateway.control.judging.model import NO_KEY, JudgeModel
+from gateway.control.judging.tracing import called, suite_run, tried
 from gateway.domain.prompt import Version
 from gateway.errors import InvalidValue, NoAnswer
 from gateway.evals.checks import CHECKS, JUDGED, JUDGED_THRESHOLD, Result, Run
@@ -26,6 +27,7 @@ from gateway.evals.suite import Assertion, Case, Suite, filled, user_message
 from gateway.prices import PriceList
 from gateway.promptfiles.compiled import compile_prompt
 from gateway.settings import EvalSettings
+from gateway.telemetry.tracer import Tracer, Work
 from gateway.wire import chat
 from gateway.wire.splice import split
 from gateway.wire.texts import answer_of
@@ -48,7 +50,9 @@ class Trier:
         prices: PriceList,
         nonce: Callable[[], str],
         judge: tuple[JudgeModel, str] | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer or Tracer()
         self._settings = settings
         self._base_url = base_url
         self._prices = prices
@@ -76,15 +80,17 @@ class Trier:
     async def _cases(self, suite: Suite, version: Version, progress: Progress) -> tuple[CaseResult, ...]:
         bodies = [self._body(version, suite, case) for case in suite.cases]
 
-        async def one(case: Case, body: dict[str, Any]) -> RunResult:
+        async def one(case: Case, body: dict[str, Any], whole: Work) -> RunResult:
             async with self._room:
-                result = await self._run(version, suite, case, body)
+                with tried(self._tracer, whole, case.name) as work:
+                    result = await self._run(version, suite, case, body, work)
             progress()
             return result
 
-        pairs = zip(suite.cases, bodies, strict=True)
-        tasks = [[one(case, body) for _ in range(case.repeat)] for case, body in pairs]
-        results = await asyncio.gather(*(asyncio.gather(*each) for each in tasks))
+        with suite_run(self._tracer, suite.reference, version) as whole:
+            pairs = zip(suite.cases, bodies, strict=True)
+            tasks = [[one(case, body, whole) for _ in range(case.repeat)] for case, body in pairs]
+            results = await asyncio.gather(*(asyncio.gather(*each) for each in tasks))
         return tuple(
             CaseResult(case.name, case.line, case.min_pass_rate, tuple(runs))
             for case, runs in zip(suite.cases, results, strict=True)
@@ -111,11 +117,15 @@ class Trier:
         body: dict[str, Any] = msgspec.json.decode(b"".join(injected.pieces))
         return body
 
-    async def _run(self, version: Version, suite: Suite, case: Case, body: dict[str, Any]) -> RunResult:
+    async def _run(
+        self, version: Version, suite: Suite, case: Case, body: dict[str, Any], work: Work
+    ) -> RunResult:
         try:
-            run = await self._answer(version, user_message(suite, case), body)
-            scored = [(each, await self._assert(each, case, run)) for each in case.asserts]
+            with called(self._tracer, work, str(body["model"])):
+                run = await self._answer(version, user_message(suite, case), body)
+            scored = [(each, await self._assert(each, case, run, work)) for each in case.asserts]
         except NoAnswer as error:
+            work.error = work.attributes["error.type"] = "no_answer"
             return RunResult(0.0, False, error=error.message)
         failures = tuple(
             f"{each.shown} (line {each.line}): {result.reason or 'it holds'}"
@@ -172,15 +182,18 @@ class Trier:
 
     # --- assertions
 
-    async def _assert(self, each: Assertion, case: Case, run: Run) -> Result:
+    async def _assert(self, each: Assertion, case: Case, run: Run, work: Work) -> Result:
         value = _filled(each.value, case.vars)
         if each.type in CHECKS:
             result = CHECKS[each.type].check(run, value, each.threshold)
         else:
-            result = await self._judged(each, value, run)
-        return Result(1.0 - float(result.passed), "") if each.negated else result
+            result = await self._judged(each, value, run, work)
+        if each.negated:
+            result = Result(1.0 - float(result.passed), "")
+        work.result(each.type, result.score, label="pass" if result.passed else "fail")
+        return result
 
-    async def _judged(self, each: Assertion, value: Any, run: Run) -> Result:
+    async def _judged(self, each: Assertion, value: Any, run: Run, work: Work) -> Result:
         """Raises `NoAnswer` where the judge gives no score, and `InvalidValue` where there is none."""
         if self._judge is None:
             raise InvalidValue(f"{each.type} (line {each.line}) needs a judge: add the section `judge`")
@@ -191,7 +204,9 @@ class Trier:
         for criterion in criteria:
             for _ in range(self._settings.attempts):
                 asked = ask(rubric, criterion, f"user: {run.question}", run.text, self._nonce())
-                reply = await model.ask(name, asked, criterion)
+                with called(self._tracer, work, name, criterion) as call:
+                    reply = await model.ask(name, asked, criterion)
+                    call.answered(reply)
                 if reply.score is not None:
                     scores.append(reply.score)
                     break
