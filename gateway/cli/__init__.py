@@ -4,7 +4,8 @@ session   options that all commands share; opens the operations, prints, turns e
 remote    the same through an admin API (`--url`), by api; without it they work directly on the store
 output    values as tables, for people; `--json` prints the values themselves
 prompts   push · versions · live · deploy · gate
-rollout   start · status, and a command for each event of the rollout's transition table
+comparing pull · diff
+rollout   start · status · watch (watching, bars), and a command for each event of its transition table
 audit     list · verify
 keys      create · list · revoke
 alerts    list · retry · test
@@ -19,7 +20,8 @@ planning  plan: what a policy takes at some traffic
 simulate  simulate: how often it would be wrong
 reference docs/configuration.md, written from the settings
 
-Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store or admin API unavailable.
+Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store or admin API unavailable ·
+130 interrupted.
 """
 
 import typer
@@ -27,6 +29,7 @@ import typer
 from gateway.cli import (
     alerts,
     audit,
+    comparing,
     completion,
     demo,
     doctor,
@@ -51,6 +54,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 prompts.register(app)
+comparing.register(app)
 local.register(app)
 planning.register(app)
 explain.register(app)

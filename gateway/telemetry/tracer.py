@@ -1,7 +1,8 @@
 """Spans of work that is no request: judge calls, suites, verdicts.
 
-A `Work` is a span under way. It begins its trace, or is a child of another; what it is about it links to.
-Without a collector, or where nothing of the trace is kept, it costs its object and leaves nothing.
+A `Work` is a span under way. It begins its trace, or is a child of the work that it is done in (of the same
+task or of one that started it); what it is about it links to. Without a collector, or where nothing of the
+trace is kept, it costs its object and leaves nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextvars import ContextVar
 from random import Random
 
 from gateway.settings import Settings
@@ -22,21 +24,20 @@ RESULT = "gen_ai.evaluation.result"  # event of the GenAI conventions
 class Work:
     """`kept`: it becomes a span. Attributes and events may be added until it ends."""
 
-    __slots__ = ("attributes", "error", "events", "kept", "kind", "links", "name", "parent", "span", "trace")
+    __slots__ = ("attributes", "error", "events", "kept", "span", "trace", "tracer")
 
-    def __init__(
-        self, name: str, trace: bytes, span: bytes, parent: bytes, kind: int, links: tuple[Link, ...]
-    ) -> None:
-        self.name = name
+    def __init__(self, tracer: Tracer, trace: bytes = b"", span: bytes = b"") -> None:
+        self.tracer = tracer
         self.trace = trace
         self.span = span
-        self.parent = parent
-        self.kind = kind
-        self.links = links
-        self.kept = True
+        self.kept = bool(span)
         self.attributes: Attributes = {}
         self.events: list[Event] = []
         self.error: str | None = None
+
+    def failed(self, kind: str, why: str) -> None:
+        self.attributes["error.type"] = kind
+        self.error = why
 
     def result(self, name: str, score: float | None, *, label: str = "", error: str = "") -> None:
         """What an evaluation came to. `score` None: there is none, and `error` says why."""
@@ -61,7 +62,6 @@ class Tracer:
     def work(
         self,
         name: str,
-        parent: Work | None = None,
         *,
         about: Iterable[bytes] = (),
         kind: int = INTERNAL,
@@ -70,46 +70,46 @@ class Tracer:
     ) -> Iterator[Work]:
         """A span from now, or `began` (ns since the epoch), to the end of the block. `about`: spans that it
         links to, `LINK_BYTES` each."""
-        if self.queue is None or not kept or (parent is not None and not parent.kept):
-            nothing = Work(name, b"", b"", b"", kind, ())
-            nothing.kept = False
-            yield nothing
+        parent, queue = _CURRENT.get(), self.queue
+        if queue is None or not kept or not (parent is None or parent.kept):
+            with _within(Work(self)) as work:
+                yield work
             return
         trace = self._random.randbytes(16) if parent is None else parent.trace
-        work = Work(
-            name,
-            trace,
-            self._random.randbytes(8),
-            b"" if parent is None else parent.span,
-            kind,
-            tuple(links_of(about)),
-        )
+        links = tuple(links_of(about))
         start = began or time.time_ns()
-        try:
-            yield work
-        except BaseException as error:
-            work.error = work.error or type(error).__name__
-            raise
-        finally:
-            self.queue.put(finished(work, start, time.time_ns()))
+        with _within(Work(self, trace, self._random.randbytes(8))) as work:
+            try:
+                yield work
+            except BaseException as error:
+                work.error = work.error or type(error).__name__
+                raise
+            finally:
+                above = b"" if parent is None else parent.span
+                end = max(start, time.time_ns())
+                queue.put(
+                    Span(
+                        trace, work.span, above, "", name, start, end, work.attributes, tuple(work.events),
+                        work.error, kind, links,
+                    )
+                )  # fmt: skip
 
 
-def finished(work: Work, start: int, end: int) -> Span:
-    """Times: ns since the epoch."""
-    return Span(
-        work.trace,
-        work.span,
-        work.parent,
-        "",
-        work.name,
-        start,
-        max(start, end),
-        work.attributes,
-        tuple(work.events),
-        work.error,
-        work.kind,
-        work.links,
-    )
+_CURRENT: ContextVar[Work | None] = ContextVar("work", default=None)
+
+
+@contextlib.contextmanager
+def _within(work: Work) -> Iterator[Work]:
+    token = _CURRENT.set(work)
+    try:
+        yield work
+    finally:
+        _CURRENT.reset(token)
+
+
+def current() -> Work:
+    """What this is done in; where there is nothing, one that leaves nothing."""
+    return _CURRENT.get() or Work(Tracer())
 
 
 def links_of(about: Iterable[bytes]) -> Iterator[Link]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 import pytest
 
 from gateway.settings import Settings
 from gateway.telemetry.spans import CLIENT, INTERNAL, Link, SpanQueue
-from gateway.telemetry.tracer import RESULT, Tracer, exporting
+from gateway.telemetry.tracer import RESULT, Tracer, current, exporting
 from tests.support.collector import Collector, attributes, running_collector
 
 ABOUT = b"t" * 16 + b"s" * 8
@@ -19,7 +20,8 @@ def test_a_child_is_in_its_parent_s_trace_and_the_parent_links_to_what_it_is_abo
     queue = SpanQueue(10)
     tracer = Tracer(queue, Random(1))
     with tracer.work("evaluate helpful", about=[ABOUT, b"odd"]) as whole:
-        with tracer.work("chat judge", whole, kind=CLIENT) as call:
+        assert current() is whole
+        with tracer.work("chat judge", kind=CLIENT) as call:
             call.attributes["gen_ai.request.model"] = "judge"
         whole.result("helpful", 0.75, label="good")
         whole.result("polite", None, error="timeout")
@@ -50,11 +52,29 @@ def test_what_fails_says_so() -> None:
 def test_nothing_is_left_of_what_is_not_kept() -> None:
     queue = SpanQueue(10)
     tracer = Tracer(queue)
-    with tracer.work("w", kept=False) as whole, tracer.work("below", whole):
-        pass
+    with tracer.work("w", kept=False), tracer.work("below"):
+        assert not current().kept
     with Tracer().work("nobody collects") as work:
         assert not work.kept
     assert len(queue) == 0
+
+
+async def test_tasks_are_of_the_work_that_started_them() -> None:
+    queue = SpanQueue(10)
+    tracer = Tracer(queue)
+
+    async def one(name: str) -> None:
+        with tracer.work(name):
+            await asyncio.sleep(0)
+
+    with tracer.work("whole") as whole:
+        await asyncio.gather(one("a"), one("b"))
+    assert {(span.name, span.parent) for span in queue.take(10)} == {
+        ("a", whole.span),
+        ("b", whole.span),
+        ("whole", b""),
+    }
+    assert not current().kept
 
 
 async def test_the_last_spans_go_out_at_the_end() -> None:
