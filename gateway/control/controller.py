@@ -212,6 +212,7 @@ class Controller:
         now = (await self._store.tick()).now
         if not news and now < case.decided_at + IDLE:
             return
+        await case.look(self._store, now)
         decision = case.decide(now)
         done = await self._act(running, case, decision)
         await self._keep(case, decision, "" if done is None else done.event)
