@@ -143,7 +143,7 @@ def _stage(policy: Policy, position: Position, evidence: Evidence, now: float) -
     rule, reason, hold = missing
     if hold is not None:
         return "hold", rule, reason, hold, None
-    if rule in ("units", "gates", "harm_e"):
+    if rule in ("units", "gates", "harm_e", "completeness"):
         return _short_of_time(policy, position, evidence, now, (rule, reason))
     return "bake", rule, reason, None, None
 
@@ -160,8 +160,10 @@ def _missing(
     if not last and canaries < policy.min_units:
         return "units", f"{canaries} canary sessions of {policy.min_units}", None
     judged = "judge" in policy.gates
-    if judged and (what := state.completeness.missing(policy.tolerance["judge"], state.rules)):
-        return "completeness", what, "completeness"
+    if judged and (short := state.completeness.missing(policy.tolerance["judge"], state.rules)):
+        if short.sure:
+            return "completeness", short.words, "completeness"
+        return "completeness", f"{short.words}; these are too few to tell", None
     if judged and last and not sum(state.completeness.scored):
         return "judge", "no score has come, and the policy's gates include the judge", "judge"
     high = [(name, e) for name, e in evidence.harms() if e >= policy.max_harm_e]
@@ -185,7 +187,7 @@ def _short_of_time(
     rules = evidence.state.rules
     elapsed = now - position.started_at
     if (
-        rule != "harm_e"
+        rule in ("units", "gates")
         and elapsed >= rules.raise_after * policy.max_bake
         and position.raises < rules.max_raises
     ):

@@ -14,6 +14,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     alert-cursor                               how far the audit log was read for alerts
     delivery/{entry, downwards}/{target}       an alert to one target; the newest comes first
     pin/{rollout}/{session}                    a session's arm (a key with a time to live)
+    forgotten/{prompt}                         whose pins an operator has cleared
     alias/{response}                           the session that a response belongs to (in the same way)
     answer/{request}, under-way/{request}      of requests with an idempotency key (in the same way)
     evidence/{rollout}                         batches of records (a log)
@@ -44,6 +45,7 @@ ALERTS = "alerts"  # the queue of deliveries
 ALERT_CURSOR = "alert-cursor"
 DELIVERIES = "delivery/"
 PINS = "pin/"
+FORGOTTEN = "forgotten/"
 ALIASES = "alias/"
 KEPT = "kept/"
 JUDGING = "judging"  # the queue
@@ -105,6 +107,10 @@ def delivery(entry: int, target: str) -> str:
 def pin(rollout: str, session: str) -> str:
     """`session` is the session's keyed hash, never the key that the client sent."""
     return f"{PINS}{rollout}/{session}"
+
+
+def forgotten(prompt: str) -> str:
+    return f"{FORGOTTEN}{prompt}"
 
 
 def alias(response: str) -> str:
