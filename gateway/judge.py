@@ -81,7 +81,7 @@ def build_judge(
     settings: Settings, store: Store, rubrics: dict[str, Rubric], tracer: Tracer | None = None
 ) -> Judge:
     """Raises `ConfigError` for a rubric that is not there, or limits in USD for a model without a price."""
-    section, prices = _section(settings), PriceList(settings.prices)
+    section, prices = judge_section(settings), PriceList(settings.prices)
     priced = prices.tariff(section.model, now=time.time(), base_url=section.base_url) is not None
     if not priced and section.model_dump(include=LIMITS, exclude_defaults=True):
         raise ConfigError(
@@ -109,7 +109,8 @@ def read_rubrics(section: JudgeSettings) -> dict[str, Rubric]:
     return found
 
 
-def _section(settings: Settings) -> JudgeSettings:
+def judge_section(settings: Settings) -> JudgeSettings:
+    """Raises `ConfigError` without one."""
     if settings.judge is None:
         raise ConfigError("judge: the configuration has no such section")
     return settings.judge

@@ -215,6 +215,7 @@ class Controller:
         now = (await self._store.tick()).now
         if not news and now < case.decided_at + IDLE:
             return
+        await case.look(self._store, now)
         began = time.time_ns()
         decision = case.decide(now)
         done = await self._act(running, case, decision)
