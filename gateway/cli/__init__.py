@@ -7,6 +7,7 @@ prompts   push · versions · live · deploy · gate
 comparing pull · diff
 rollout   start · status · watch (watching, bars), and a command for each event of its transition table
 audit     list · verify
+judging   judge calibrate: the judge against people
 keys      create · list · revoke
 alerts    list · retry · test
 token     create · list · rotate · revoke
@@ -35,6 +36,7 @@ from gateway.cli import (
     doctor,
     evaluating,
     explain,
+    judging,
     keys,
     local,
     planning,
@@ -66,6 +68,7 @@ simulate.register(app)
 evaluating.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
+app.add_typer(judging.app, name="judge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(token.app, name="token")
 app.add_typer(alerts.app, name="alerts")

@@ -238,6 +238,8 @@ class EvidenceSettings(Section):
     """… if it is also so many times the usual share."""
     completeness: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Least share of judged sessions with a score, in each arm."""
+    completeness_alpha: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """A hold because scores are missing says so in at most this share of rollouts where they are not."""
     score_age: Seconds = 900.0
     """The newest scored session may be so much older than the newest that should have a score."""
     raise_after: Annotated[float, Field(ge=0, le=1)] = 0.5

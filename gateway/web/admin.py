@@ -9,14 +9,16 @@ from aiohttp import web
 
 from gateway.control.access import Access
 from gateway.control.administration import NOTHING_OWN, Own, StoreAdministration
+from gateway.control.library import StoreLibrary
 from gateway.control.operations import StoreOperations
 from gateway.domain.policy import POLICIES, Policy
 from gateway.storage.base import Store
-from gateway.web import alerts, explain, fleet, keys, openapi, prompts, rollouts
+from gateway.web import alerts, explain, fleet, keys, library, openapi, prompts, rollouts
 from gateway.web.answers import Handler, answer, problems
 from gateway.web.door import Door
 from gateway.web.fleet import ADMINISTRATION
 from gateway.web.guard import LOOPBACK, guard
+from gateway.web.library import LIBRARY
 from gateway.web.once import once
 from gateway.web.route import CALLER, OPERATIONS, STORE, Route
 
@@ -60,6 +62,7 @@ ROUTES: tuple[Route, ...] = (
     *keys.ROUTES,
     *alerts.ROUTES,
     *explain.ROUTES,
+    *library.ROUTES,
 )
 DOCUMENT = openapi.encoded(ROUTES)
 
@@ -79,6 +82,7 @@ def build_admin(
     app[STORE] = store
     app[OPERATIONS] = StoreOperations(store, policies, rules)
     app[ADMINISTRATION] = StoreAdministration(store, own)
+    app[LIBRARY] = StoreLibrary(store, policies, own.signing_keys)
     app[READINESS] = readiness
     app[LOOPBACK] = entrance.loopback
     door = Door(access, refusals=entrance.refusals)

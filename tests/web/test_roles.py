@@ -20,6 +20,8 @@ PLACES = {
     "{version}": "1",
     "{rollout}": "0123456789ab",
     "{token}": "none",
+    "{policy}": "standard",
+    "{label}": "staging",
     "{delivery}": "1-none",
     "{request}": "pc1." + "A" * 52,
     "{id}": "aB3dEf6hIj9k",
