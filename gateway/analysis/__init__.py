@@ -5,10 +5,13 @@
     metrics      the table of metrics: badness, family, tolerance, gate
     sampling     which sessions are measured and judged: the rates that go with a weight
     units        one open session
+    held         the open sessions, by key and by second of pin
     comparison   one metric's tests and interval
+    entries      how a unit enters the comparisons, and what they have reached
     monitor      incident, hard stop, completeness
     evidence     the fold: batches of the evidence log → state
     decide       policy, position, state, now → verdict
+    trust        what follows from doubts about the judge
     verdict      their words: Position, Verdict
 
 Use:

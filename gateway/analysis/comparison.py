@@ -108,6 +108,11 @@ class Comparison(msgspec.Struct):
         wealth = self.harm.wealth
         return max(wealth.sums) >= bar or any(_gain(wealth.sums, mark) >= bar for mark in wealth.marks)
 
+    def passes(self, bar: float) -> bool:
+        """Whether its gate's log E has reached `bar`; False where it is no gate."""
+        gate = self.gate
+        return gate is not None and max(gate.wealth.sums) >= bar and gate.get() >= bar
+
 
 def _gain(now: Sequence[float], then: Sequence[float]) -> float:
     return max([after - before for after, before in zip(now, then, strict=True)])

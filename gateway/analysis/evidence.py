@@ -30,27 +30,22 @@ Time is the newest `written_at` of the log, so a prefix of the log has one state
 
 from __future__ import annotations
 
-from collections import Counter
-from math import exp, inf, isfinite
+from math import exp, isfinite
 
 import msgspec
 
-from gateway.analysis.comparison import Comparison
-from gateway.analysis.metrics import BY_NAME, METRICS
+from gateway.analysis.entries import Entries
+from gateway.analysis.held import Held
+from gateway.analysis.metrics import BY_NAME
 from gateway.analysis.rules import METHOD, Rules
 from gateway.analysis.state import State, Writer
-from gateway.analysis.thresholds import Source, Thresholds
-from gateway.analysis.units import ERROR, SAFETY, Unit, amount, chosen, open_unit, order
+from gateway.analysis.thresholds import Thresholds
+from gateway.analysis.units import ERROR, SAFETY, Unit, amount, chosen, open_unit
 from gateway.domain.observation import Batch, Drawn, Observed, Scored
 from gateway.domain.policy import Policy
 from gateway.errors import InvalidValue
-from gateway.stats.srm import HOLD_AT
-from gateway.stats.wealth import evidence_for, log_mean
 
 WRITERS = 1024  # of which the last sequence is remembered
-TIMES: tuple[Source, ...] = ("total", "first_token")
-AMOUNTS: tuple[Source, ...] = ("tokens", "cost")
-_GUARDRAILS = Counter(metric.family for metric in METRICS if metric.role == "guardrail")
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(State)
 
@@ -58,20 +53,15 @@ _DECODER = msgspec.msgpack.Decoder(State)
 class Evidence:
     """A rollout's evidence so far. Not to be shared between threads."""
 
-    __slots__ = ("_amounts", "_bars", "_buckets", "_dirty", "_families", "_open", "_times", "state")
+    __slots__ = ("_entries", "_open", "state")
 
     def __init__(self, state: State) -> None:
         if state.method != METHOD:
             raise InvalidValue(f"this evidence was folded by method {state.method}; here is {METHOD}")
         self.state = state
-        self._open: dict[bytes, Unit] = {}
-        self._buckets: dict[int, list[Unit]] = {}
-        self._dirty = False
-        self._bars = {name: evidence_for(alpha) for name, alpha in state.policy.alpha_rollback.items()}
-        for unit in state.units:
-            self._hold(unit)
+        self._open = Held(state.units)
+        self._entries = Entries(state)
         state.units = []
-        self._arrange()
 
     @classmethod
     def start(
@@ -91,7 +81,7 @@ class Evidence:
         return cls(_DECODER.decode(value))
 
     def to_bytes(self) -> bytes:
-        self.state.units = list(self._open.values())
+        self.state.units = self._open.all()
         try:
             return _ENCODER.encode(self.state)
         finally:
@@ -113,7 +103,11 @@ class Evidence:
 
     def family_bar(self, family: str) -> float:
         """log E at which harm of a family is found; infinite without an alpha."""
-        return self._bars.get(family, inf)
+        return self._entries.bar(family)
+
+    def family_evidence(self, family: str) -> float:
+        """log E of a family: of the mean over its guardrails; those not yet open count 1."""
+        return self._entries.evidence(family)
 
     def fold(self, batch: Batch) -> bool:
         """Fold a batch; False if this writer's sequence has been folded before."""
@@ -135,8 +129,7 @@ class Evidence:
         self._advance()
         if state.incident.update(state.clock, state.rules):
             state.stopped[state.stage_at(state.clock)] += state.clock - before
-        if self._dirty:
-            self._look()
+        self._entries.look()
         return True
 
     # --- records
@@ -174,12 +167,8 @@ class Evidence:
         if int(pinned_at) < state.folded_to:
             unit.folded = True
             self._assign(unit)
-        self._hold(unit)
+        self._open.add(unit)
         return unit
-
-    def _hold(self, unit: Unit) -> None:
-        self._open[unit.session] = unit
-        self._buckets.setdefault(int(unit.pinned_at), []).append(unit)
 
     def _observed(self, unit: Unit, record: Observed) -> None:
         state = self.state
@@ -203,7 +192,7 @@ class Evidence:
         if new := events & ~unit.events:
             unit.events |= new
             if unit.early:
-                self._enter_events(unit, new)
+                self._entries.events(unit, new)
 
     def _first(self, unit: Unit, record: Observed) -> None:
         unit.ended = True
@@ -228,54 +217,41 @@ class Evidence:
         state, rules = self.state, self.state.rules
         clock = state.clock
         if (upto := int(clock - rules.watermark)) > state.folded_to:
-            for units in self._between(state.folded_to, upto):
+            for units in self._open.between(state.folded_to, upto):
                 for unit in units if len(units) <= rules.early_events else chosen(units, rules.early_events):
                     unit.early = True
                 for unit in units:
                     self._at_watermark(unit)
             state.folded_to = upto
         if (upto := int(clock - rules.judge_limit)) > state.judged_to:
-            for units in self._between(state.judged_to, upto):
+            for units in self._open.between(state.judged_to, upto):
                 for unit in units:
                     if unit.judged:
                         self._at_judge_limit(unit)
             state.judged_to = upto
         if (upto := int(clock - rules.final_after)) > state.final_to:
-            for units in self._between(state.final_to, upto):
+            for units in self._open.between(state.final_to, upto):
                 for unit in units:
-                    self._at_end(unit)
-            for second in [second for second in self._buckets if second < upto]:
-                del self._buckets[second]
+                    self._entries.final(unit)
+                    self._open.close(unit)
+            self._open.forget(upto)
             state.final_to = upto
-
-    def _between(self, first: int, upto: int) -> list[list[Unit]]:
-        """Units pinned in these seconds, for each second in order of pin."""
-        buckets = self._buckets
-        if upto - first > len(buckets):
-            seconds = sorted([second for second in buckets if first <= second < upto])
-        else:
-            seconds = [second for second in range(first, upto) if second in buckets]
-        return [sorted(buckets[second], key=order) for second in seconds]
 
     def _at_watermark(self, unit: Unit) -> None:
         state = self.state
         if unit.folded:
             return
         while (starts := state.starts) < len(state.steps) and unit.pinned_at >= state.steps[starts]:
-            self._start([name for name in state.comparisons if name != "judge"])
+            self._entries.start([name for name in state.comparisons if name != "judge"])
             state.starts += 1
         unit.folded = True
         self._assign(unit)
         if unit.events and unit.early:
-            self._enter_events(unit, unit.events)
+            self._entries.events(unit, unit.events)
         if unit.ended:
             self._complete(unit)
         elif not state.warm(unit.pinned_at):
-            unit.missed = "total" in state.frozen
-            for comparison in self._times["total"]:
-                if comparison.limit <= state.rules.watermark:
-                    comparison.fold(unit.canary, 1.0, unit.share)
-                    self._dirty = True
+            self._entries.late(unit)
 
     def _assign(self, unit: Unit) -> None:
         self.state.assigned.update(unit.canary, unit.share)
@@ -289,145 +265,27 @@ class Evidence:
         state.completed.update(unit.canary, unit.share)
         if unit.canary:
             state.canaries[state.stage_at(unit.pinned_at)] += 1
-        self._enter_times(unit)
-        self._enter_amounts(unit)
-        self._dirty = True
-
-    def _enter_times(self, unit: Unit) -> None:
-        state = self.state
-        warm = state.warm(unit.pinned_at)
-        imputed = state.rules.watermark if unit.missed else -1.0
-        values: tuple[tuple[Source, float | None], ...]
-        values = ("total", unit.total), ("first_token", unit.first_token)
-        for source, value in values:
-            if value is None:
-                continue
-            if source not in state.frozen:
-                self._sample(unit, source, value)
-            elif not warm:
-                for comparison in self._times[source]:
-                    if source == "first_token" or comparison.limit > imputed:
-                        comparison.fold(unit.canary, 1.0 if value > comparison.limit else 0.0, unit.share)
-        unit.total = unit.first_token = None
-
-    def _enter_amounts(self, unit: Unit) -> None:
-        state = self.state
-        values: tuple[tuple[Source, float | None], ...]
-        values = ("tokens", unit.tokens), ("cost", unit.cost)
-        for source, value in values:
-            if value is None:
-                continue
-            if source not in state.frozen:
-                self._sample(unit, source, value)
-            elif source in self._amounts:
-                amount, above = self._amounts[source]
-                amount.fold(unit.canary, min(value / amount.limit, 1.0), unit.share)
-                above.fold(unit.canary, 1.0 if value > above.limit else 0.0, unit.share)
-        unit.tokens = unit.cost = None
-
-    def _sample(self, unit: Unit, source: Source, value: float) -> None:
-        """Until thresholds are frozen stable gives its values for them; the canary's are not used."""
-        if not unit.canary and self.state.sample(source, value):
-            self._arrange()
-
-    def _enter_events(self, unit: Unit, events: int) -> None:
-        if not 0.0 < unit.share < 1.0:
-            return
-        if events & SAFETY:
-            self.state.comparisons["safety"].event(unit.canary, unit.share)
-        if events & ERROR:
-            self.state.comparisons["errors"].event(unit.canary, unit.share)
-        self._dirty = True
+        self._entries.ended(unit)
 
     def _at_judge_limit(self, unit: Unit) -> None:
         state = self.state
         while (starts := state.judge_starts) < len(state.steps) and unit.pinned_at >= state.steps[starts]:
-            self._start(("judge",))
+            self._entries.start(("judge",))
             state.judge_starts += 1
         if not unit.answered:
             return  # there was nothing to judge
         state.completeness.add(unit.canary, unit.pinned_at, unit.score is not None)
         if unit.score is not None:
             state.scored.update(unit.canary, unit.judged_share)
-            state.comparisons["judge"].fold(unit.canary, 1.0 - unit.score, unit.judged_share)
-            self._dirty = True
-
-    def _at_end(self, unit: Unit) -> None:
-        comparisons = self.state.comparisons
-        if unit.events and not unit.early:
-            self._enter_events(unit, unit.events)
-        if unit.reached:
-            comparisons["safety"].settle(unit.canary, 1.0 if unit.events & SAFETY else 0.0, unit.share)
-            comparisons["errors"].settle(unit.canary, 1.0 if unit.events & ERROR else 0.0, unit.share)
-        del self._open[unit.session]
-        self._dirty = True
-
-    def _start(self, names: list[str] | tuple[str, ...]) -> None:
-        for name in names:
-            self.state.comparisons[name].start()
-
-    def _arrange(self) -> None:
-        """Comparisons by the source that they are fed from."""
-        comparisons = self.state.comparisons
-        self._times: dict[str, list[Comparison]] = {source: [] for source in TIMES}
-        self._amounts: dict[str, tuple[Comparison, Comparison]] = {}
-        for name, comparison in comparisons.items():
-            source = BY_NAME[name].source
-            if source in self._times:
-                self._times[source].append(comparison)
-        self._families: dict[str, list[Comparison]] = {}
-        for name, comparison in comparisons.items():
-            if BY_NAME[name].role == "guardrail":
-                self._families.setdefault(BY_NAME[name].family, []).append(comparison)
-        for source in AMOUNTS:
-            if source in comparisons and comparisons[source].limit > 0.0:
-                self._amounts[source] = comparisons[source], comparisons[f"{source}_above_p95"]
-
-    # --- looking
-
-    def _look(self) -> None:
-        """What was reached once counts for ever: harm found, gates passed."""
-        self._dirty = False
-        state = self.state
-        if state.mismatched_at is None and any(
-            max(ratio.wealth.sums) >= HOLD_AT and ratio.get() >= HOLD_AT
-            for ratio in (state.assigned, state.completed)
-        ):
-            state.mismatched_at = state.clock
-            for comparison in state.comparisons.values():
-                comparison.distrust()
-        for family, bar in self._bars.items():
-            if family not in state.crossed and self._reached(family, bar):
-                state.crossed[family] = state.clock
-        needs = evidence_for(state.policy.alpha_promote)
-        for comparison in state.comparisons.values():
-            gate = comparison.gate
-            if (
-                gate is not None
-                and comparison.passed_at is None
-                and max(gate.wealth.sums) >= needs
-                and gate.get() >= needs
-            ):
-                comparison.passed_at = state.clock
-
-    def _reached(self, family: str, bar: float) -> bool:
-        for test in self._families.get(family, ()):
-            if test.may_reach(bar):
-                return self.family_evidence(family) >= bar
-        return False
-
-    def family_evidence(self, family: str) -> float:
-        """log E of a family: of the mean over its guardrails; those not yet open count 1."""
-        tests = self._families.get(family, [])
-        logs = [test.harm.get() for test in tests]
-        return log_mean(logs + [0.0] * (_GUARDRAILS.get(family, 0) - len(tests))) if logs else 0.0
+            self._entries.score(unit, unit.score)
 
     # --- what decide asks
 
     def harms(self) -> list[tuple[str, float]]:
-        """E of harm of each metric that can hold or roll back, at most 1e299."""
+        """E of harm of each metric that can hold or roll back, at most 1e299; of its first start alone where
+        that is more: the weight of later starts costs a rollback time, but need not hurry an advance."""
         return [
-            (name, exp(min(test.harm.get(), 690.0)))
+            (name, exp(min(max(test.harm.get(), test.harm.wealth.first()), 690.0)))
             for name, test in self.state.comparisons.items()
             if BY_NAME[name].role != "observe"
         ]

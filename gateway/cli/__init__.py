@@ -4,8 +4,10 @@ session   options that all commands share; opens the operations, prints, turns e
 remote    the same through an admin API (`--url`), by api; without it they work directly on the store
 output    values as tables, for people; `--json` prints the values themselves
 prompts   push · versions · live · deploy · gate
-rollout   start · status, and a command for each event of the rollout's transition table
+comparing pull · diff
+rollout   start · status · watch (watching, bars), and a command for each event of its transition table
 audit     list · verify
+judging   judge calibrate: the judge against people
 keys      create · list · revoke
 alerts    list · retry · test
 token     create · list · rotate · revoke
@@ -19,7 +21,8 @@ planning  plan: what a policy takes at some traffic
 simulate  simulate: how often it would be wrong
 reference docs/configuration.md, written from the settings
 
-Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store or admin API unavailable.
+Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store or admin API unavailable ·
+130 interrupted.
 """
 
 import typer
@@ -27,11 +30,13 @@ import typer
 from gateway.cli import (
     alerts,
     audit,
+    comparing,
     completion,
     demo,
     doctor,
     evaluating,
     explain,
+    judging,
     keys,
     local,
     planning,
@@ -44,13 +49,15 @@ from gateway.cli import (
 app = typer.Typer(
     name="prompt-canary",
     help="Prompts as deployable artifacts: versions, canary rollouts, one command back.",
-    epilog="Exit codes: 0 done, 1 refused or failed, 2 usage or configuration, 3 store or API unavailable.",
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 usage or configuration, 3 store or API unavailable, "
+    "130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
 prompts.register(app)
+comparing.register(app)
 local.register(app)
 planning.register(app)
 explain.register(app)
@@ -61,6 +68,7 @@ simulate.register(app)
 evaluating.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
+app.add_typer(judging.app, name="judge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(token.app, name="token")
 app.add_typer(alerts.app, name="alerts")

@@ -48,7 +48,7 @@ async def push(
     reason: ReasonOption = "",
 ) -> list[Pushed]:
     """Make versions of prompt files. The same content is the same version, so repeating it is harmless."""
-    files = [(str(path), _read(path)) for given in paths for path in _files(given)]
+    files = [(str(path), read_file(path)) for given in paths for path in _files(given)]
     for source, text in files:
         prompty.parse(text, source=source)  # all or none, as far as the files are at fault
     return [await session.operations.push(text, source, session.by(reason)) for source, text in files]
@@ -113,7 +113,8 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _read(path: Path) -> str:
+def read_file(path: Path) -> str:
+    """Raises `ConfigError`."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:

@@ -7,5 +7,6 @@ fields         inputs, outputs, model options: front matter ⇄ what the content
 inputs         the variables of a request, checked against the declared inputs
 syntax         which Jinja2 a template may use, checked on its syntax tree
 template       one part compiled: sandboxed, strict, with caps on steps, output and time
+difference     two versions: by part, by field, and as text
 compiled       a whole version compiled, with everything that never changes rendered once
 """

@@ -87,7 +87,7 @@ def write(prompt_file: PromptFile) -> str:
         front["gateway"] = gateway
     text = f"---\n{front_matter.dump(front)}---\n{body.join(content.messages)}"
     again = parse(text, source=f"{prompt_file.name}.prompty")
-    if digest(again.content) != digest(content):
+    if digest(again.content) != digest(content) or again.metadata != metadata:
         raise PromptFileError("this prompt cannot be written as a file: read back, it would be another")
     return text
 

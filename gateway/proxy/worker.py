@@ -119,6 +119,7 @@ class Worker:
         self._alarmed = False
         self._override_slip = ""  # what was wrong with the file when it was read last
         self.snapshots.on_change = self._keep_view
+        self.snapshots.on_forgotten = self.pins.forget
 
     # --- what an exchange asks
 
@@ -333,14 +334,16 @@ class Worker:
             self._server.close()
         self.edge.draining = True
         started = self.clock()
-        while self.edge.connections and not (hurry is not None and hurry.is_set()):
+        while not (hurry is not None and hurry.is_set()):
             waited = self.clock() - started
             if waited > limit:
                 logger.warning("%d connections are cut after %g s", len(self.edge.connections), limit)
                 break
             if waited > IDLE_GRACE:
                 self.edge.drain()
-            await asyncio.sleep(DRAIN_STEP)
+            await asyncio.sleep(DRAIN_STEP)  # even if there are none: one just accepted is not among them yet
+            if not self.edge.connections:
+                break
         self.edge.close()
 
     async def close(self) -> None:

@@ -26,6 +26,8 @@ class JudgeSettings(Section):
     """The rubric of prompts that `by_prompt` does not name."""
     by_prompt: dict[NamePattern, NamePattern] = {}
     """Prompt → rubric."""
+    logprobs: bool = True
+    """Ask for the probabilities of tokens and take a score's expectation, where the API offers them."""
     timeout: Seconds = 20.0
     """Limit of one call, s."""
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
@@ -45,6 +47,10 @@ class JudgeSettings(Section):
     """Of a conversation so much of its end is shown to the judge."""
     answer_bytes: Annotated[int, Field(ge=1024, le=64 * KIB)] = 32 * KIB
     """Of an answer so much of its beginning."""
+    calibration_labels: Annotated[int, Field(ge=1, le=5000)] = 50
+    """Labelled answers that `judge calibrate` needs, of which people found a tenth good and a tenth bad …"""
+    calibration_kappa: Annotated[float, Field(ge=0, le=1)] = 0.6
+    """… and the agreement with people (Cohen's kappa); a judge below may not promote on its scores alone."""
     redact: tuple[str, ...] = ()
     """RE2 expressions; what they find in question or answer is replaced before anything is stored."""
 

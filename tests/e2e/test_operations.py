@@ -176,6 +176,7 @@ runpy.run_module("gateway", run_name="__main__")
 async def test_sighup_changes_all_or_nothing_and_no_request_fails(folder: Path) -> None:
     with running(make_gateway(folder)) as gateway:
         statuses: list[int] = []
+        failed: list[bytes] = []
         stop = asyncio.Event()
 
         async def ask(keep_alive: bool) -> None:
@@ -184,6 +185,8 @@ async def test_sighup_changes_all_or_nothing_and_no_request_fails(folder: Path) 
                 for _ in range(20 if keep_alive else 1):
                     answer = await client.post(BODY)
                     statuses.append(answer.status)
+                    if answer.status != 200:
+                        failed.append(answer.body)
                     if answer.headers.get("connection", "").lower() == "close":
                         break
                 await client.close()
@@ -206,7 +209,7 @@ async def test_sighup_changes_all_or_nothing_and_no_request_fails(folder: Path) 
         await until(lambda: not alive(first))
         stop.set()
         await asyncio.gather(*asking)
-        assert set(statuses) == {200}
+        assert not failed
         assert len(statuses) > 100
         assert ready["ready"]
         await until(lambda: len(family(gateway)) == 5)  # the other predecessors end by themselves too
