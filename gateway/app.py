@@ -180,6 +180,7 @@ async def run_services(process: Process) -> None:
             loopback=entrance.is_loopback,
             bootstrap=entrance.bootstrap_token,
             refusals=entrance.refusals_per_minute,
+            streams=entrance.event_streams,
         ),
         own_of(process.settings, process.settings.signing_keys),
     )
