@@ -3,11 +3,12 @@
 In this order, the first that applies:
 
     roll_back      a family's harm was found, or the canary's first requests all failed; in every phase
-    hold           the provider fails (incident); the arms' shares are wrong (srm)
+    hold           the provider fails (incident); the arms' shares are wrong (srm); the judge drifts (judge)
     watch          advance when it has lasted
     stage          not the last: minimum bake, minimum units, every harm E below the policy's, completeness
                    → advance
-    last stage     the same without minimum units, and every gate passed → promote
+    last stage     the same without minimum units, and every gate passed → promote,
+                   unless nothing but a judge of whom nobody knows whether it agrees with people says so
     time           near the maximum bake: raise_weight; past it: wait on, bounded, then hold (evidence)
 
 No timer promotes: time only ever adds a condition.
@@ -21,6 +22,7 @@ from gateway.analysis.evidence import Evidence
 from gateway.analysis.reach import needed_weight
 from gateway.analysis.report import describe
 from gateway.analysis.state import State
+from gateway.analysis.trust import forbids_more, forbids_promotion
 from gateway.analysis.verdict import Action, HoldReason, Position, Verdict
 from gateway.domain.policy import Policy
 from gateway.domain.rollout import FINAL
@@ -34,6 +36,7 @@ def decide(policy: Policy, position: Position, evidence: Evidence, now: float) -
     action, rule, reason, hold, weight = (
         _harm(evidence)
         or _waits(position, evidence)
+        or _doubted(policy, position)
         or (_watch(policy, position, evidence, now) if position.in_watch else None)
         or _stage(policy, position, evidence, now)
     )
@@ -109,6 +112,11 @@ def _waits(position: Position, evidence: Evidence) -> Answer | None:
     return None
 
 
+def _doubted(policy: Policy, position: Position) -> Answer | None:
+    why = forbids_more(policy, position.doubt)
+    return ("hold", "judge_drift", why, "judge", None) if why else None
+
+
 def _watch(policy: Policy, position: Position, evidence: Evidence, now: float) -> Answer:
     lasted, needs = bake(position, evidence, now), policy.holdback.watch
     if lasted >= needs:
@@ -121,6 +129,8 @@ def _stage(policy: Policy, position: Position, evidence: Evidence, now: float) -
     last = position.stage >= len(policy.stages) - 1
     missing = _missing(policy, position, evidence, now, last=last)
     if missing is None:
+        if last and (why := forbids_promotion(policy, position.doubt)):
+            return "hold", "judge_uncalibrated", why, "judge", None
         if last:
             return "promote", "gates", "every gate has passed and nothing speaks of harm", None, None
         return (

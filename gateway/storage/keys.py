@@ -23,6 +23,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     checkpoint/{rollout}                       the fold's state and its place in the log
     judging                                    first answers that wait for the judge (a queue)
     bench/{rollout}                            model, rubric and prompt that a rollout is judged by
+    calibration/{bench}                        how well the judge of that digest agrees with people
     evaluation/{prompt}/{number}               what a version's suite came to last
     spend/{day} · spend/{rollout}              what judging has cost
     verdict/{prompt}/{rollout}                 the newest verdict, for people
@@ -145,6 +146,11 @@ def checkpoint(rollout: str) -> str:
 
 def bench(rollout: str) -> str:
     return f"bench/{rollout}"
+
+
+def calibration(bench: str) -> str:
+    """`bench` is the digest of the judge's model, rubric and prompt."""
+    return f"calibration/{bench}"
 
 
 def evaluation(prompt: str, number: int) -> str:

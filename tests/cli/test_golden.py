@@ -22,7 +22,7 @@ from tests.cli.test_documentation import commands
 
 FOLDER = Path(__file__).parent / "golden"
 CHAPTERS = sorted(FOLDER.glob("*.txt"))
-ELSEWHERE = {"serve", "demo", "config reference"}  # tests/e2e; tests/test_docs.py
+ELSEWHERE = {"demo", "config reference"}  # tests/e2e/test_demo.py; tests/test_docs.py
 CONFIG = """\
 listen: {port: 0}
 admin: {port: 0}
