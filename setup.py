@@ -1,4 +1,4 @@
-"""Compile the data path and the fold to C, where a C compiler is there; without one the same sources are interpreted.
+"""Compile the data path and the fold to C where there is a C compiler; without one they are interpreted.
 
 See docs/adr/0004-compiled-data-path.md. Everything else about the distribution is in pyproject.toml.
 """
