@@ -13,7 +13,7 @@ from gateway.evals.flags import flags_of
 from gateway.proxy.judging import Said
 from gateway.proxy.recorder import Seen
 from gateway.proxy.tracing import Ending
-from gateway.telemetry.counts import VersionCounts
+from gateway.telemetry.counts import ModelCounts, VersionCounts
 from gateway.telemetry.logs import access
 from gateway.telemetry.metrics import OTHER
 from gateway.wire.price import Price
@@ -96,9 +96,7 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     counts.ended(choice.arm, how)
     whole = error is None and not left
     if notes is not None and whole and notes.status < 400:
-        member = worker.upstream.member_of(exchange.call)
-        provider = OTHER if member is None else worker.places[member.name].provider
-        served = counts.of(provider, exchange.asked_model()[:MOST_NAME])
+        served = _served(exchange, counts)
         served.took(total, first_token, notes.gaps)
         if usage is not None:
             served.used(usage.prompt, usage.completion)
@@ -131,6 +129,13 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         trace=b"" if exchange.trace is None else exchange.trace.link,
     )
     worker.recorder.ended(choice, seen)
+
+
+def _served(exchange: Managed, counts: VersionCounts) -> ModelCounts:
+    worker = exchange.worker
+    member = worker.upstream.member_of(exchange.call)
+    provider = OTHER if member is None else worker.places[member.name].provider
+    return counts.of(provider, exchange.asked_model()[:MOST_NAME])
 
 
 def about(exchange: Managed, how: Outcome, status: int | None, total: float) -> dict[str, object]:
