@@ -7,6 +7,7 @@ prompts   push · versions · live · deploy · gate
 comparing pull · diff
 rollout   start · status, and a command for each event of the rollout's transition table
 audit     list · verify
+suites    suite check · import · show · post
 keys      create · list · revoke
 alerts    list · retry · test
 token     create · list · rotate · revoke
@@ -40,6 +41,7 @@ from gateway.cli import (
     prompts,
     rollout,
     simulate,
+    suites,
     token,
 )
 
@@ -64,6 +66,7 @@ simulate.register(app)
 evaluating.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
+app.add_typer(suites.app, name="suite")
 app.add_typer(keys.app, name="keys")
 app.add_typer(token.app, name="token")
 app.add_typer(alerts.app, name="alerts")

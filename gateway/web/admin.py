@@ -12,7 +12,7 @@ from gateway.control.administration import NOTHING_OWN, Own, StoreAdministration
 from gateway.control.operations import StoreOperations
 from gateway.domain.policy import POLICIES, Policy
 from gateway.storage.base import Store
-from gateway.web import alerts, explain, fleet, keys, openapi, prompts, rollouts
+from gateway.web import alerts, assessing, explain, fleet, keys, openapi, prompts, rollouts
 from gateway.web.answers import Handler, answer, problems
 from gateway.web.door import Door
 from gateway.web.fleet import ADMINISTRATION
@@ -60,6 +60,7 @@ ROUTES: tuple[Route, ...] = (
     *keys.ROUTES,
     *alerts.ROUTES,
     *explain.ROUTES,
+    *assessing.ROUTES,
 )
 DOCUMENT = openapi.encoded(ROUTES)
 
