@@ -29,6 +29,7 @@ from gateway.control.gauges import decided, running
 from gateway.control.registry import Registry
 from gateway.control.retention import Keep
 from gateway.control.seed import seed
+from gateway.control.tracing import verdicts
 from gateway.errors import ConfigError, GatewayError, PromptError, Unavailable
 from gateway.proxy.gauges import counted, standing
 from gateway.proxy.worker import Worker, build_worker
@@ -40,6 +41,7 @@ from gateway.storage.create import store_of
 from gateway.telemetry.logs import configure
 from gateway.telemetry.metrics import Sample
 from gateway.telemetry.reports import Reports
+from gateway.telemetry.tracer import exporting
 from gateway.web.admin import Entrance, build_admin, build_health
 from gateway.web.metrics import Metrics, metrics_route
 
@@ -177,6 +179,7 @@ async def run_services(process: Process) -> None:
             loopback=entrance.is_loopback,
             bootstrap=entrance.bootstrap_token,
             refusals=entrance.refusals_per_minute,
+            streams=entrance.event_streams,
         ),
         own_of(process.settings, process.settings.signing_keys),
     )
@@ -203,7 +206,9 @@ async def _control(process: Process, store: Store) -> None:
     telling = asyncio.create_task(
         _tell(process, lambda: {"counts": decided(controller), "gauges": running(controller)})
     )
-    await controller.run(process.stop)
+    async with exporting(process.settings, random.SystemRandom()) as tracer:
+        controller.on_recorded = verdicts(tracer)
+        await controller.run(process.stop)
     telling.cancel()
 
 

@@ -282,9 +282,10 @@ class Evidence:
     # --- what decide asks
 
     def harms(self) -> list[tuple[str, float]]:
-        """E of harm of each metric that can hold or roll back, at most 1e299."""
+        """E of harm of each metric that can hold or roll back, at most 1e299; of its first start alone where
+        that is more: the weight of later starts costs a rollback time, but need not hurry an advance."""
         return [
-            (name, exp(min(test.harm.get(), 690.0)))
+            (name, exp(min(max(test.harm.get(), test.harm.wealth.first()), 690.0)))
             for name, test in self.state.comparisons.items()
             if BY_NAME[name].role != "observe"
         ]

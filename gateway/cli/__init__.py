@@ -5,9 +5,10 @@ remote    the same through an admin API (`--url`), by api; without it they work 
 output    values as tables, for people; `--json` prints the values themselves
 prompts   push · versions · live · deploy · gate
 comparing pull · diff
-rollout   start · status, and a command for each event of the rollout's transition table
+rollout   start · status · watch (watching, bars), and a command for each event of its transition table
 audit     list · verify
 suites    suite check · import · show · post
+judging   judge calibrate: the judge against people
 keys      create · list · revoke
 alerts    list · retry · test
 token     create · list · rotate · revoke
@@ -21,7 +22,8 @@ planning  plan: what a policy takes at some traffic
 simulate  simulate: how often it would be wrong
 reference docs/configuration.md, written from the settings
 
-Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store or admin API unavailable.
+Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store or admin API unavailable ·
+130 interrupted.
 """
 
 import typer
@@ -35,6 +37,7 @@ from gateway.cli import (
     doctor,
     evaluating,
     explain,
+    judging,
     keys,
     local,
     planning,
@@ -48,7 +51,8 @@ from gateway.cli import (
 app = typer.Typer(
     name="prompt-canary",
     help="Prompts as deployable artifacts: versions, canary rollouts, one command back.",
-    epilog="Exit codes: 0 done, 1 refused or failed, 2 usage or configuration, 3 store or API unavailable.",
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 usage or configuration, 3 store or API unavailable, "
+    "130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -67,6 +71,7 @@ evaluating.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
 app.add_typer(suites.app, name="suite")
+app.add_typer(judging.app, name="judge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(token.app, name="token")
 app.add_typer(alerts.app, name="alerts")

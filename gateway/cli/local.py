@@ -15,6 +15,7 @@ from gateway.cli.reference import reference
 from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, exit_on_error, print_value
 from gateway.domain.names import check_name
 from gateway.errors import ConfigError, InvalidValue
+from gateway.settings import Settings
 from gateway.storage.local import read_overrides, write_overrides
 from gateway.supervisor import Role, read_settings
 
@@ -60,9 +61,10 @@ def check(
 
 
 @config_app.command("reference", epilog="Example: prompt-canary config reference > docs/configuration.md")
-def print_reference() -> None:
-    """Print docs/configuration.md: every field, its default and what is allowed."""
-    typer.echo(reference(), nl=False)
+def print_reference(as_json: JsonOption = False) -> None:
+    """Print docs/configuration.md: every field, its default and what is allowed; with --json the JSON Schema,
+    for editors."""
+    print_value(Settings.model_json_schema() if as_json else None, lambda _: reference(), as_json)
 
 
 def override(

@@ -119,6 +119,7 @@ class Worker:
         self._alarmed = False
         self._override_slip = ""  # what was wrong with the file when it was read last
         self.snapshots.on_change = self._keep_view
+        self.snapshots.on_forgotten = self.pins.forget
 
     # --- what an exchange asks
 

@@ -35,6 +35,8 @@ class Admin(Section):
     """An admin's token that is good while it stands here, such as `${env:PROMPT_CANARY_BOOTSTRAP}`."""
     refusals_per_minute: Annotated[int, Field(ge=0)] = 60
     """Audit entries a minute for refused requests; what is beyond is counted in the next one."""
+    event_streams: Annotated[int, Field(ge=0, le=10_000)] = 32
+    """Open streams of `/v1/events`; one more is refused with 503."""
 
     @property
     def is_loopback(self) -> bool:
@@ -238,6 +240,8 @@ class EvidenceSettings(Section):
     """… if it is also so many times the usual share."""
     completeness: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Least share of judged sessions with a score, in each arm."""
+    completeness_alpha: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """A hold because scores are missing says so in at most this share of rollouts where they are not."""
     score_age: Seconds = 900.0
     """The newest scored session may be so much older than the newest that should have a score."""
     raise_after: Annotated[float, Field(ge=0, le=1)] = 0.5

@@ -5,7 +5,7 @@ Assignment, sampling and the judge's draw are the gateway's own functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heappop, heappush
@@ -20,6 +20,7 @@ from gateway.domain.policy import Policy
 from gateway.simulation.scenario import Behaviour, Scenario
 
 POOL = 20_000
+GOLDEN = (5.0**0.5 - 1.0) / 2.0  # its multiples fill [0, 1] evenly: rounding by them keeps a mean
 SIGMA = 0.5  # of log-normal times and tokens
 INPUT = 800  # tokens; an answer's token costs four times as much
 PRICE = 2.5e-6
@@ -46,14 +47,23 @@ class Counts:
 
 @lru_cache(maxsize=64)
 def scores(mean: float, levels: int) -> tuple[float, ...]:
-    """Judge scores with this mean and sd .25."""
+    """Judge scores with this mean and sd .25. So few draws have a mean that is off by .002, so they are
+    centred."""
     rng = Random(f"scores {mean} {levels}")
     total = mean * (1.0 - mean) / 0.0625 - 1.0
-    drawn = [rng.betavariate(mean * total, (1.0 - mean) * total) for _ in range(POOL)]
+    drawn = centred([rng.betavariate(mean * total, (1.0 - mean) * total) for _ in range(POOL)], mean)
     if levels:
         steps = levels - 1
-        drawn = [int(score * steps + rng.random()) / steps for score in drawn]  # keeps the mean
+        drawn = [int(score * steps + index * GOLDEN % 1.0) / steps for index, score in enumerate(drawn)]
     return tuple(drawn)
+
+
+def centred(drawn: Sequence[float], mean: float) -> list[float]:
+    """The same numbers from 0 to 1 with this mean: scaled towards the end that is too far away."""
+    found = sum(drawn) / len(drawn)
+    if found > mean:
+        return [value * mean / found for value in drawn]
+    return [1.0 - (1.0 - value) * (1.0 - mean) / (1.0 - found) for value in drawn]
 
 
 @lru_cache(maxsize=1)

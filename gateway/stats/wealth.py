@@ -106,6 +106,10 @@ class Wealth(msgspec.Struct):
             weights.append(weight * unopened)
         return log_mean(values, weights)
 
+    def first(self) -> float:
+        """log E of the first start alone, with all of the weight."""
+        return log_mean(self.sums)
+
     def merge(self, other: "Wealth") -> None:
         """Add what the same bettors won on other units, with the same starts: the capitals multiply.
 

@@ -22,7 +22,7 @@ from tests.cli.test_documentation import commands
 
 FOLDER = Path(__file__).parent / "golden"
 CHAPTERS = sorted(FOLDER.glob("*.txt"))
-ELSEWHERE = {"serve", "demo", "config reference"}  # tests/e2e; tests/test_docs.py
+ELSEWHERE = {"demo", "config reference"}  # tests/e2e/test_demo.py; tests/test_docs.py
 CONFIG = """\
 listen: {port: 0}
 admin: {port: 0}
@@ -53,6 +53,7 @@ COVERED = {
     "pct_\\1.<secret>": r"pct_([\w.-]+)\.[\w-]{43}",
     "<milliseconds> ms": r"\b\d+ ms",
     "bucket is <bucket>": r"bucket is 0\.\d{4}",
+    "<bar>": r"[█░]{10,}",
     "\\1": r"\b[\d.]+ → ([\d.]+)",  # a weight that was announced a second ago may be in force
     "  ": r"(?<=\S) {2,}",
 }

@@ -4,10 +4,14 @@ import json
 import socket
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from tests.cli.conftest import Cli
 from tests.support.prompts import prompt_text
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_overrides_are_a_file_of_this_machine(on_store: Cli) -> None:
@@ -47,6 +51,15 @@ def test_config_check(local: Cli) -> None:
     for field in ("upstream.base_url", "workers", "surprise"):
         assert f"bad.yaml: {field}: " in bad.err
     assert bad.err.count("\n") == 1
+
+
+def test_the_reference_is_the_page_and_as_json_a_schema(local: Cli) -> None:
+    printed = local.process("config", "reference")
+    assert (printed.code, printed.out) == (0, (ROOT / "docs" / "configuration.md").read_text())
+    schema = local.process("config", "reference", "--json").json
+    checker = jsonschema.Draft202012Validator(schema)
+    checker.validate(yaml.safe_load((ROOT / "config" / "quickstart.yaml").read_text()))
+    assert not checker.is_valid({"workers": "many"})
 
 
 def test_a_missing_configuration_is_exit_code_2(local: Cli) -> None:

@@ -51,7 +51,8 @@ class Budget:
         self._new: dict[str, Spent] = {}  # and since
 
     def add(self, rollout: str, now: float, spent: Spent) -> None:
-        for period in (day(now), rollout):
+        """`rollout` is "" for what is spent on none."""
+        for period in (day(now), rollout) if rollout else (day(now),):
             self._new[period] = self._new.get(period, Spent()).plus(spent)
 
     async def exceeded(self, rollout: str, now: float) -> str:
