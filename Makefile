@@ -48,8 +48,10 @@ check: $(VENV)/.dev
 test: deps check
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
+# All figures of README (ten minutes); BENCH="--only cost" one section, BENCH=--help says what else.
 bench: deps
-	$(BIN)/python -m benchmarks.overhead
+	@sh scripts/test-peers
+	$(BIN)/python -m benchmarks.overhead $(BENCH)
 
 LOCK := $(BIN)/uv pip compile --universal --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml
 lock: $(VENV)/.dev
