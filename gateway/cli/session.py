@@ -187,9 +187,9 @@ async def _run(function: Command, shared: dict[str, Any], options: dict[str, Any
 
 async def _follow(function: Follow, shared: dict[str, Any], options: dict[str, Any], display: Display) -> Any:
     value = None
-    async with opened(shared["config"], shared["url"], shared["token"]) as (operations, administration):
+    async with opened(shared["config"], shared["url"], shared["token"]) as parts:
         with display(shared["as_json"]) as show:
-            async for value in function(Session(operations, administration, shared["actor"]), **options):
+            async for value in function(Session(*parts, shared["actor"]), **options):
                 show(value)
     return value
 
