@@ -12,7 +12,8 @@ judging   judge calibrate: the judge against people
 keys      create · list · revoke
 alerts    list · retry · test
 token     create · list · rotate · revoke
-local     serve · config check · config reference · override: what concerns this machine
+local     serve · config check · config reference
+overriding override: a version on this machine, whatever the store says
 explain   explain: why a request or a session got its version
 demo      demo: the story (story.py) of one version promoted and one rolled back
 doctor    doctor: what a gateway needs on this machine
@@ -40,6 +41,7 @@ from gateway.cli import (
     judging,
     keys,
     local,
+    overriding,
     planning,
     prompts,
     rollout,
@@ -61,6 +63,7 @@ app = typer.Typer(
 prompts.register(app)
 comparing.register(app)
 local.register(app)
+overriding.register(app)
 planning.register(app)
 explain.register(app)
 doctor.register(app)
