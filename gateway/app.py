@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -35,7 +36,7 @@ from gateway.proxy.gauges import counted, standing
 from gateway.proxy.worker import Worker, build_worker
 from gateway.settings import Admin, Settings, policies_of
 from gateway.simulator.server import read_scenario, start_simulator
-from gateway.storage import keys
+from gateway.storage import keys, local
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
 from gateway.telemetry.delivery import resource
@@ -183,6 +184,7 @@ async def run_services(process: Process) -> None:
             loopback=entrance.is_loopback,
             bootstrap=entrance.bootstrap_token,
             refusals=entrance.refusals_per_minute,
+            streams=entrance.event_streams,
         ),
         own_of(process.settings, process.settings.signing_keys),
     )
@@ -353,6 +355,7 @@ def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[st
             "stopping": stopping,
             "children": children,
             "store": health,
+            "overrides": local.shown_overrides(Path(process.settings.data_directory)),
         }
 
     return readiness
