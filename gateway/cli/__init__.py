@@ -7,6 +7,7 @@ prompts   push · versions · live · deploy · gate
 comparing pull · diff
 rollout   start · status · watch (watching, bars), and a command for each event of its transition table
 audit     list · verify
+suites    suite check · import · show · post
 judging   judge calibrate: the judge against people
 keys      create · list · revoke
 alerts    list · retry · test
@@ -45,6 +46,7 @@ from gateway.cli import (
     prompts,
     rollout,
     simulate,
+    suites,
     token,
 )
 
@@ -71,6 +73,7 @@ simulate.register(app)
 evaluating.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
+app.add_typer(suites.app, name="suite")
 app.add_typer(judging.app, name="judge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(token.app, name="token")
