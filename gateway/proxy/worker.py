@@ -32,7 +32,7 @@ from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.feedback import PATH as FEEDBACK
 from gateway.proxy.feedback import Desk, FeedbackRequest
 from gateway.proxy.hotkeys import HotKeys
-from gateway.proxy.judging import Outbox, Said
+from gateway.proxy.judging import Outbox, Said, rules_of
 from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.named import Named, names_model
@@ -101,6 +101,7 @@ class Worker:
             now=self.store_now,
         )
         self.pins.known = self.recorder.pinned
+        self.safety_rules = rules_of(settings)
         self.outbox: Outbox | None = None
         if settings.judge is not None:
             self.outbox = Outbox(store, redact=settings.judge.redact, now=self.store_now)
