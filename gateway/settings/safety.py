@@ -46,7 +46,7 @@ class SafetySettings(Section):
     """Without it no moderation endpoint is asked."""
     cases_per_prompt: Annotated[int, Field(ge=0, le=10_000)] = 200
     """Answers of canaries that failed, kept redacted until a person has looked at them; 0: none."""
-    cases_kept: Seconds = 604_800.0
-    """So long, s; accepted cases are kept."""
+    cases_kept: Seconds = 86_400.0
+    """Their words so long, s; of an accepted case what the user said is kept."""
     case_score: Annotated[float, Field(ge=0, le=1)] = 0.4
     """An answer of a canary whose score is below it is such a case."""
