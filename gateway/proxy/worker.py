@@ -105,11 +105,7 @@ class Worker:
         )
         self.pins.known = self.recorder.pinned
         self.safety_rules = rules_of(settings)
-        self.outbox: Outbox | None = None
-        if settings.judge is not None:
-            self.outbox = Outbox(store, redact=settings.judge.redact, now=self.store_now)
-            self.outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
-            self.recorder.judge = self._to_judge
+        self.outbox = self._judging(store)
         self.desk = Desk(store, self.keys, max_age=settings.feedback.max_age, now=self.store_now)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
@@ -189,6 +185,14 @@ class Worker:
             choice.rollout, choice.version, choice.arm, session, now, nonce.to_bytes(NONCE_BYTES, "big")
         )
         return sign(id, self.keys[0]).encode()
+
+    def _judging(self, store: Store) -> Outbox | None:
+        if self.settings.judge is None:
+            return None
+        outbox = Outbox(store, redact=self.settings.judge.redact, now=self.store_now)
+        outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
+        self.recorder.judge = self._to_judge
+        return outbox
 
     def _to_judge(self, rollout: Rollout, unit: Drawn, said: Said) -> str:
         assert self.outbox is not None
