@@ -7,7 +7,7 @@ prompts   push · versions · live · deploy · gate
 comparing pull · diff
 rollout   start · status · watch (watching, bars), and a command for each event of its transition table
 audit     list · verify
-judging   judge calibrate: the judge against people
+judging   judge calibrate (against people) · status
 keys      create · list · revoke
 alerts    list · retry · test
 token     create · list · rotate · revoke
