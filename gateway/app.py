@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -29,17 +30,19 @@ from gateway.control.gauges import decided, running
 from gateway.control.registry import Registry
 from gateway.control.retention import Keep
 from gateway.control.seed import seed
+from gateway.control.tracing import verdicts
 from gateway.errors import ConfigError, GatewayError, PromptError, Unavailable
 from gateway.proxy.gauges import counted, standing
 from gateway.proxy.worker import Worker, build_worker
 from gateway.settings import Admin, Settings, policies_of
 from gateway.simulator.server import read_scenario, start_simulator
-from gateway.storage import keys
+from gateway.storage import keys, local
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
 from gateway.telemetry.logs import configure
 from gateway.telemetry.metrics import Sample
 from gateway.telemetry.reports import Reports
+from gateway.telemetry.tracer import exporting
 from gateway.web.admin import Entrance, build_admin, build_health
 from gateway.web.metrics import Metrics, metrics_route
 
@@ -177,6 +180,7 @@ async def run_services(process: Process) -> None:
             loopback=entrance.is_loopback,
             bootstrap=entrance.bootstrap_token,
             refusals=entrance.refusals_per_minute,
+            streams=entrance.event_streams,
         ),
         own_of(process.settings, process.settings.signing_keys),
     )
@@ -203,7 +207,9 @@ async def _control(process: Process, store: Store) -> None:
     telling = asyncio.create_task(
         tell(process, lambda: {"counts": decided(controller), "gauges": running(controller)})
     )
-    await controller.run(process.stop)
+    async with exporting(process.settings, random.SystemRandom()) as tracer:
+        controller.on_recorded = verdicts(tracer)
+        await controller.run(process.stop)
     telling.cancel()
 
 
@@ -343,6 +349,7 @@ def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[st
             "stopping": stopping,
             "children": children,
             "store": health,
+            "overrides": local.shown_overrides(Path(process.settings.data_directory)),
         }
 
     return readiness

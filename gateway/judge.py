@@ -27,6 +27,7 @@ from gateway.settings import EvalSettings, JudgeSettings, Settings
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
 from gateway.telemetry.metrics import Sample
+from gateway.telemetry.tracer import Tracer, exporting
 
 logger = logging.getLogger("gateway.judge")  # it runs as __main__
 
@@ -38,43 +39,45 @@ async def run_judge(process: Process) -> None:
     """Ready at once: requests are served without it."""
     settings = process.settings
     store = store_of(settings)
-    works = []
-    news: Callable[[], dict[str, list[Sample]]] | None = None
-    if settings.judge is not None:
-        judge = build_judge(settings, store, await asyncio.to_thread(read_rubrics, settings.judge))
-        works.append(judge.run)
-        news = partial(_news, judge)
-    if settings.evals is not None:
-        works.append(build_gatekeeper(settings, store).run)
-    process.ready()
+    async with exporting(settings, secrets.SystemRandom()) as tracer:
+        works = []
+        news: Callable[[], dict[str, list[Sample]]] | None = None
+        if settings.judge is not None:
+            rubrics = await asyncio.to_thread(read_rubrics, settings.judge)
+            judge = build_judge(settings, store, rubrics, tracer)
+            works.append(judge.run)
+            news = partial(_news, judge)
+        if settings.evals is not None:
+            works.append(build_gatekeeper(settings, store, tracer).run)
+        process.ready()
 
-    async def work() -> None:
-        telling = None if news is None else asyncio.create_task(tell(process, news))
-        async with asyncio.TaskGroup() as tasks:
-            for each in works:
-                tasks.create_task(each(process.stop))
-        if telling is not None:
-            telling.cancel()
+        async def work() -> None:
+            telling = None if news is None else asyncio.create_task(tell(process, news))
+            async with asyncio.TaskGroup() as tasks:
+                for each in works:
+                    tasks.create_task(each(process.stop))
+            if telling is not None:
+                telling.cancel()
 
-    await with_store(process, store, work)
+        await with_store(process, store, work)
 
 
 def _news(judge: Judge) -> dict[str, list[Sample]]:
     return {"counts": judged(judge), "gauges": at_work(judge)}
 
 
-def build_gatekeeper(settings: Settings, store: Store) -> Gatekeeper:
+def build_gatekeeper(settings: Settings, store: Store, tracer: Tracer | None = None) -> Gatekeeper:
     """Raises `ConfigError` for a folder of suites that is not there."""
     section = settings.evals
     assert section is not None
     folder = Path(section.suites)
     if not folder.is_dir():
         raise ConfigError(f"evals.suites: {folder} is not a folder")
-    trier = build_trier(settings)
+    trier = build_trier(settings, tracer)
     return Gatekeeper(store, trier, folder, owner=f"gate-{owner()}", compare=section.compare_with_live)
 
 
-def build_trier(settings: Settings) -> Trier:
+def build_trier(settings: Settings, tracer: Tracer | None = None) -> Trier:
     section, first = settings.evals or EvalSettings(), settings.providers[0]
     judge = None if settings.judge is None else (JudgeModel(settings.judge), settings.judge.model)
     return Trier(
@@ -84,10 +87,13 @@ def build_trier(settings: Settings) -> Trier:
         PriceList(settings.prices),
         lambda: secrets.token_hex(16),
         judge,
+        tracer,
     )
 
 
-def build_judge(settings: Settings, store: Store, rubrics: dict[str, Rubric]) -> Judge:
+def build_judge(
+    settings: Settings, store: Store, rubrics: dict[str, Rubric], tracer: Tracer | None = None
+) -> Judge:
     """Raises `ConfigError` for a rubric that is not there, or limits in USD for a model without a price."""
     section, prices = judge_section(settings), PriceList(settings.prices)
     priced = prices.tariff(section.model, now=time.time(), base_url=section.base_url) is not None
@@ -97,7 +103,7 @@ def build_judge(settings: Settings, store: Store, rubrics: dict[str, Rubric]) ->
         )
     if not priced:
         logger.warning("calls of %s have no price: name one in `prices`, or no limit holds", section.model)
-    return Judge(store, section, rubrics, prices, owner=f"judge-{owner()}")
+    return Judge(store, section, rubrics, prices, owner=f"judge-{owner()}", tracer=tracer)
 
 
 def read_rubrics(section: JudgeSettings) -> dict[str, Rubric]:

@@ -32,15 +32,15 @@ class Incident(msgspec.Struct):
     failed: int = 0
     active: bool = False
 
-    def add(self, clock: float, failed: bool) -> None:
+    def add(self, clock: float, requests: int, failed: int) -> None:
         second = int(clock)
         if self.seconds and self.seconds[-1][0] == second:
-            _, requests, failures = self.seconds[-1]
-            self.seconds[-1] = (second, requests + 1, failures + failed)
+            _, before, failures = self.seconds[-1]
+            self.seconds[-1] = (second, before + requests, failures + failed)
         else:
-            self.seconds.append((second, 1, int(failed)))
+            self.seconds.append((second, requests, failed))
         if not self.active:
-            self.requests += 1
+            self.requests += requests
             self.failed += failed
 
     def update(self, clock: float, rules: Rules) -> bool:
@@ -75,7 +75,8 @@ class Incident(msgspec.Struct):
 
 
 class HardStop(msgspec.Struct):
-    """All of the canary's first requests failed while stable's did not. Counts are of requests."""
+    """All of the canary's first requests failed while stable's did not. Counts are of requests, until one
+    of the canary's succeeded."""
 
     canary: int = 0
     succeeded: bool = False

@@ -17,6 +17,7 @@ from gateway.analysis.evidence import Evidence
 from gateway.analysis.rules import Rules
 from gateway.analysis.verdict import Position, Verdict
 from gateway.control.baseline import NOTHING, Beginning, Past, Recent, past_of, read_beginning
+from gateway.control.exemplars import Exemplars
 from gateway.control.oversight import LOOK, UNKNOWN, Standing, standing
 from gateway.control.traffic import Traffic
 from gateway.domain.observation import decode_batch
@@ -77,6 +78,7 @@ class Case:
         self.position = self.checkpointed = position
         self.size = 0
         self.traffic = Traffic(now)
+        self.exemplars = Exemplars()
         self.decided_at = 0.0
         self.checkpoint_at = now
         self.shown_at = 0.0
@@ -126,6 +128,7 @@ class Case:
                 continue
             if self.evidence.fold(batch):
                 self.traffic.add(batch)
+                self.exemplars.add(batch)
                 self.recent.add(batch)
             if self.evidence.alarm and not alarmed:
                 return True

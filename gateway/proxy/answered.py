@@ -97,14 +97,18 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         counts.took(total, first_token, notes.gaps)
         worker.counts.overhead.record(exchange.overhead())
     cost = _count_usage(exchange, counts, usage, whole=whole)
+    measured = worker.recorder.measures(choice)
+    text: str | None = None
+    if measured and whole and notes is not None and notes.status < 400:
+        text = _text(notes, exchange.scanner)
+    flags = () if text is None else _flags(exchange, text, answer.finish_reason)
     if worker.tracing is not None:
-        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token)
+        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token, flags)
         worker.tracing.ended(exchange, ending)
     if worker.settings.logs.access:
         access(about(exchange, how, status, total))
-    if not worker.recorder.measures(choice):
+    if not measured:
         return
-    text = _text(notes, exchange.scanner) if whole and notes is not None and notes.status < 400 else None
     sent = exchange.sent_at or received
     answered = exchange.answered_at or worker.fine_clock()  # its last byte may have waited for a pin
     seen = Seen(
@@ -116,7 +120,8 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         again=exchange.headers.get(b"x-stainless-retry-count", b"0") != b"0",
         cost=None if cost is None or usage is None else cost.uncached,
         said=None if text is None else _said(exchange, text),
-        flags=() if text is None else _flags(exchange, text, answer.finish_reason),
+        flags=flags,
+        trace=b"" if exchange.trace is None else exchange.trace.link,
     )
     worker.recorder.ended(choice, seen)
 
@@ -154,7 +159,11 @@ def _said(exchange: Managed, answer: str) -> Said | None:
     settings, question, choice = exchange.worker.settings.judge, exchange.question, exchange.choice
     if settings is None or question is None or choice is None or not exchange.worker.recorder.judges(choice):
         return None
-    return Said(last_bytes(question, settings.question_bytes), first_bytes(answer, settings.answer_bytes))
+    return Said(
+        last_bytes(question, settings.question_bytes),
+        first_bytes(answer, settings.answer_bytes),
+        b"" if exchange.trace is None else exchange.trace.link,
+    )
 
 
 def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[str, ...]:

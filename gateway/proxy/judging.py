@@ -30,10 +30,11 @@ INSTEAD = "[redacted]"
 
 
 class Said(NamedTuple):
-    """A request's conversation and its answer, in words."""
+    """A request's conversation and its answer, in words; the span of the request (`Item.trace`)."""
 
     question: str
     answer: str
+    trace: bytes = b""
 
 
 class Outbox:
@@ -95,7 +96,7 @@ class Outbox:
         question, answer = item.question, item.answer
         for pattern in self._redact:
             question, answer = pattern.sub(INSTEAD, question), pattern.sub(INSTEAD, answer)
-        return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer)
+        return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)
 
 
 def _compiled(pattern: str) -> Any:

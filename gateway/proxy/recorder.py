@@ -60,6 +60,7 @@ class Seen(NamedTuple):
     cost: float | None = None  # USD as if nothing had been cached
     said: Said | None = None  # where it may have to be judged
     flags: tuple[str, ...] = ()
+    trace: bytes = b""  # of its span
 
 
 class Book:
@@ -264,4 +265,5 @@ def _observed(unit: Drawn, seen: Seen, *, first: bool) -> Observed:
         tokens=seen.tokens,
         cost=seen.cost,
         flags=seen.flags,
+        trace=seen.trace,
     )

@@ -77,6 +77,10 @@ class Trace:
         self.state = state
         self.parameters: Attributes = {}
 
+    @property
+    def link(self) -> bytes:
+        return self.trace + self.span
+
 
 class Ending(NamedTuple):
     """How a request ended. `status`: of the provider's answer; `total`, `first_token`: s."""
@@ -90,6 +94,7 @@ class Ending(NamedTuple):
     cost: Price | None
     total: float
     first_token: float | None
+    flags: tuple[str, ...] = ()
 
 
 class Tracing:
@@ -100,6 +105,7 @@ class Tracing:
         self.queue = SpanQueue(traces.queue)
         self._sample = traces.sample
         self._errors = traces.errors
+        self._flags = traces.flags
         self._cache_write = "cache_write" if traces.conventions == "latest" else "cache_creation"
         self._random = random
         self._places = {upstream.name: place_of(upstream) for upstream in settings.providers}
@@ -130,9 +136,9 @@ class Tracing:
         trace = exchange.trace
         failed = ending.outcome in ("prompt", "provider")
         if trace is None:
-            if not (failed and self._errors):
+            if not ((failed and self._errors) or (ending.flags and self._flags)):
                 return
-            trace = self._trace(exchange.headers)
+            trace = exchange.trace = self._trace(exchange.headers)
         choice = exchange.choice
         assert choice is not None
         end = time.time_ns()
@@ -221,6 +227,8 @@ def own(exchange: Managed, ending: Ending) -> Attributes:
         rollout = None if deployment is None else deployment.rollout
         if rollout is not None and rollout.id == choice.rollout:
             found["promptcanary.stage"] = rollout.stage
+    if ending.flags:
+        found["promptcanary.safety.flags"] = list(ending.flags)
     if ending.cost is not None:
         found["promptcanary.cost_usd"] = ending.cost.paid
     return found

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +16,7 @@ from gateway.analysis.rules import Rules
 from gateway.domain.judging import Item
 from gateway.domain.observation import Drawn
 from gateway.domain.pins import PinRules, View
+from gateway.domain.prompt import Version
 from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
 from gateway.domain.request_id import RequestId, sign
 from gateway.domain.rollout import Rollout
@@ -253,7 +254,11 @@ class Worker:
             return
         logger.error("the store is not there (%s); serving baselines from the snapshot on disk", why)
         self.snapshots.restore(kept.deployments, kept.client_keys, time.time() - self.clock())
-        for version in kept.versions:
+        self._add(kept.versions)
+
+    def _add(self, versions: Iterable[Version]) -> None:
+        """What was kept on disk."""
+        for version in versions:
             try:
                 self.versions.add(version)
             except GatewayError as error:
@@ -323,6 +328,7 @@ class Worker:
             logger.error("overrides are left as they were: %s", slip)
         if overrides != self.snapshots.overrides:
             logger.warning("overrides on this machine are now %s", dict(overrides) or "none")
+            self._add(local.read_override_versions(self._directory))
         self.snapshots.overrides, self._override_slip = overrides, slip
 
     async def drain(self, limit: float, hurry: asyncio.Event | None = None) -> None:

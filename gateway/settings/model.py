@@ -35,6 +35,8 @@ class Admin(Section):
     """An admin's token that is good while it stands here, such as `${env:PROMPT_CANARY_BOOTSTRAP}`."""
     refusals_per_minute: Annotated[int, Field(ge=0)] = 60
     """Audit entries a minute for refused requests; what is beyond is counted in the next one."""
+    event_streams: Annotated[int, Field(ge=0, le=10_000)] = 32
+    """Open streams of `/v1/events`; one more is refused with 503."""
 
     @property
     def is_loopback(self) -> bool:

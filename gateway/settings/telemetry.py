@@ -33,6 +33,8 @@ class Traces(Section):
     """Share of the requests that begin a trace; one that comes with a `traceparent` follows its flag."""
     errors: bool = True
     """Failed requests have a span also where they were not sampled."""
+    flags: bool = True
+    """Answers with a safety flag (evidence.flags) have one too."""
     conventions: Literal["v1.41", "latest"] = "v1.41"
     """Names of the OpenTelemetry GenAI conventions; after 1.41 what is written to a cache is `cache_write`
     instead of `cache_creation`."""

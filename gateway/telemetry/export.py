@@ -67,6 +67,7 @@ class Exporter:
         self._session: aiohttp.ClientSession | None = None
         self._failing = False
         self._batch: tuple[int, bytes] | None = None  # on its way
+        self._attempt: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         while True:
@@ -81,6 +82,9 @@ class Exporter:
                 await self._try(self._batch or await self._encoded())
         except (*FAILURES, Refused) as error:
             logger.warning("the last spans are lost: %s", error)
+        if self._attempt is not None:
+            self._attempt.cancel()
+            await asyncio.gather(self._attempt, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
 
@@ -110,14 +114,28 @@ class Exporter:
     async def _encoded(self) -> tuple[int, bytes]:
         spans = self._queue.take(self._settings.batch)
         parts = []
-        for number, span in enumerate(spans, 1):
-            parts.append(otlp.encode_span(span))
-            if number % SLICE == 0:
-                await asyncio.sleep(0)
+        try:
+            for number, span in enumerate(spans, 1):
+                parts.append(otlp.encode_span(span))
+                if number % SLICE == 0:
+                    await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self._queue.give_back(spans)
+            raise
         return len(spans), otlp.request(parts, self._resource, SCOPE)
 
     async def _try(self, batch: tuple[int, bytes]) -> None:
-        """Raises `Refused`, or one of `FAILURES` after which it may be tried again."""
+        """Raises `Refused`, or one of `FAILURES` after which it may be tried again. Whoever waits may be
+        cancelled, the attempt goes on: what a collector has perhaps taken is not sent twice at the end."""
+        if self._attempt is None:
+            self._attempt = asyncio.create_task(self._send(batch))
+        try:
+            await asyncio.shield(self._attempt)
+        finally:
+            if self._attempt.done():
+                self._attempt = None
+
+    async def _send(self, batch: tuple[int, bytes]) -> None:
         count, body = batch
         async with asyncio.timeout(self._settings.timeout):
             await (self._by_grpc(body) if self._settings.protocol == "grpc" else self._by_http(body))

@@ -143,6 +143,12 @@ METRICS: tuple[Metric, ...] = (
         "Since the store last confirmed a worker's view; the oldest",
         across="max",
     ),
+    Metric(
+        "overrides",
+        "gauge",
+        VERSION,
+        "Workers that serve a version whatever the store says (prompt-canary override)",
+    ),
     Metric("processes", "gauge", ("role", "ready"), "Processes of this supervisor"),
     Metric(
         "process_restarts_total",

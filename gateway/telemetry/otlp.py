@@ -9,9 +9,8 @@ import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 
-from gateway.telemetry.spans import Event, Span, Value
+from gateway.telemetry.spans import Event, Link, Span, Value
 
-CLIENT = 3  # Span.SpanKind
 ERROR = 2  # Status.StatusCode
 SAMPLED = 1  # Span.flags
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -50,6 +49,8 @@ def _text(field: int, value: str) -> bytes:
 
 
 _STRING, _BOOL, _INT, _DOUBLE = _tag(1, _BYTES), _tag(2, _VARINT), _tag(3, _VARINT), _tag(4, _FIXED64)
+_SAMPLED = struct.pack("<I", SAMPLED)
+_FLAGS = _tag(6, _FIXED32) + _SAMPLED  # of Link
 _VALUE = _tag(2, _BYTES)  # of KeyValue
 _DOUBLE_PACK = struct.Struct("<d").pack
 _NANOSECONDS = struct.Struct("<Q").pack
@@ -86,6 +87,10 @@ def _event(event: Event) -> bytes:
     return at + _text(2, event.name) + _attributes(3, event.attributes)
 
 
+def _link(link: Link) -> bytes:
+    return _field(1, link.trace) + _field(2, link.span) + _FLAGS
+
+
 def encode_span(span: Span) -> bytes:
     """As a field of ScopeSpans."""
     parts = [_field(1, span.trace), _field(2, span.span)]
@@ -95,15 +100,16 @@ def encode_span(span: Span) -> bytes:
         parts.append(_field(4, span.parent))
     parts += [
         _text(5, span.name),
-        _tag(6, _VARINT) + varint(CLIENT),
+        _tag(6, _VARINT) + varint(span.kind),
         _tag(7, _FIXED64) + _NANOSECONDS(span.start),
         _tag(8, _FIXED64) + _NANOSECONDS(span.end),
         _attributes(9, span.attributes),
         *(_field(11, _event(event)) for event in span.events),
+        *(_field(13, _link(link)) for link in span.links),
     ]
     if span.error is not None:
         parts.append(_field(15, _text(2, span.error) + _tag(3, _VARINT) + varint(ERROR)))
-    parts.append(_tag(16, _FIXED32) + struct.pack("<I", SAMPLED))
+    parts.append(_tag(16, _FIXED32) + _SAMPLED)
     return _field(2, b"".join(parts))
 
 

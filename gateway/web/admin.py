@@ -13,9 +13,22 @@ from gateway.control.library import StoreLibrary
 from gateway.control.operations import StoreOperations
 from gateway.domain.policy import POLICIES, Policy
 from gateway.storage.base import Store
-from gateway.web import alerts, explain, fleet, keys, library, openapi, prompts, rollouts
+from gateway.web import (
+    alerts,
+    assessing,
+    events,
+    explain,
+    fleet,
+    judging,
+    keys,
+    library,
+    openapi,
+    prompts,
+    rollouts,
+)
 from gateway.web.answers import Handler, answer, problems
-from gateway.web.door import Door
+from gateway.web.door import Door, bearer
+from gateway.web.events import STREAMS, Streams
 from gateway.web.fleet import ADMINISTRATION
 from gateway.web.guard import LOOPBACK, guard
 from gateway.web.library import LIBRARY
@@ -29,11 +42,13 @@ READINESS = web.AppKey[Readiness]("readiness")
 
 class Entrance(NamedTuple):
     """How the port is reached: from this machine only (`loopback`), or with tokens; `bootstrap` is one that
-    the configuration has. `refusals`: audit entries a minute for those who are refused."""
+    the configuration has. `refusals`: audit entries a minute for those who are refused. `streams`: open ones
+    of events."""
 
     loopback: bool = True
     bootstrap: str | None = None
     refusals: int = 60
+    streams: int = 32
 
 
 OWN_MACHINE = Entrance()
@@ -62,7 +77,10 @@ ROUTES: tuple[Route, ...] = (
     *keys.ROUTES,
     *alerts.ROUTES,
     *explain.ROUTES,
+    *assessing.ROUTES,
     *library.ROUTES,
+    *judging.ROUTES,
+    *events.ROUTES,
 )
 DOCUMENT = openapi.encoded(ROUTES)
 
@@ -86,6 +104,8 @@ def build_admin(
     app[READINESS] = readiness
     app[LOOPBACK] = entrance.loopback
     door = Door(access, refusals=entrance.refusals)
+    app[STREAMS] = Streams(entrance.streams, lambda request: access.caller(bearer(request)))
+    app.on_shutdown.append(app[STREAMS].close)
     app.add_routes([_served(route, door) for route in ROUTES])
     return app
 

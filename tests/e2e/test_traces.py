@@ -10,7 +10,9 @@ from typing import Any
 import grpc
 import pytest
 
+from gateway.domain.observation import Observed, decode_batch
 from gateway.proxy.gauges import counted, standing
+from gateway.storage import keys
 from gateway.telemetry import grpc as own_grpc
 from gateway.telemetry.export import GRPC_PATH
 from tests.support.collector import Collector, Protocol, attributes, running_collector
@@ -109,6 +111,40 @@ async def test_a_request_that_is_sampled_out_leaves_nothing_unless_it_fails(tmp_
         assert (span.status.code, span.status.message) == (2, "the provider answered simulated_500")
         assert attributes(span)["error.type"] == "simulated_500"
         assert attributes(span)["promptcanary.outcome"] == "provider"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@on_uvloop
+async def test_an_answer_with_a_safety_flag_has_a_span_though_it_was_sampled_out(
+    tmp_path: Path, wanted: bool
+) -> None:
+    scenario = 'default: {first_token_ms: 0, gap_ms: 0, tokens: 10, opening: "Write to ann@example.org. "}'
+    async with running_collector(Collector("http")) as collector:
+        given = traces(collector, flags=wanted)
+        async with worker_stage(tmp_path, scenario=scenario, traces=given) as stage:
+            await stage.deploy()
+            await stage.roll_out(policy="fast")
+            await stage.ask(headers={**PROMPTED, **UNSAMPLED, "x-session-id": "s-1"})
+            assert sent_headers(stage)["traceparent"] == UNSAMPLED["traceparent"]
+            await until(lambda: not stage.worker.pins._tasks and not stage.worker.pins._new)
+            await stage.worker.recorder.flush()
+            (id,) = stage.worker.snapshots.measured
+            log = await stage.worker.store.read(keys.evidence(id), after=0)
+        (observed,) = [
+            record
+            for entry in log
+            for record in decode_batch(entry.value).records
+            if isinstance(record, Observed)
+        ]
+        assert observed.flags == ("personal",)
+        if not wanted:
+            assert (collector.spans, observed.trace) == ([], b"")
+            return
+        (span,) = collector.spans
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, PARENT)
+    assert attributes(span)["promptcanary.safety.flags"] == ["personal"]
+    assert observed.trace == span.trace_id + span.span_id
+    assert span.status.code == span.status.STATUS_CODE_UNSET
 
 
 @on_uvloop

@@ -32,7 +32,7 @@ def path_of(route: Route, prompt: str = "support-agent") -> str:
     path = route.path
     for place, value in (PLACES | {"{prompt}": prompt}).items():
         path = path.replace(place, value)
-    return path
+    return path + ("?wait=0" if route.name == "events" else "")
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gateway.control.judging.model import OUTAGE, JudgeModel, Reply
 from gateway.evals.question import ask
 from gateway.evals.rubric import Bench, Criterion, mean_score
+from gateway.telemetry.tracer import current
 
 BACKOFF, BACKOFF_MOST = 0.5, 5.0  # s between calls in an outage, doubling
 FINAL = ("refused", "filtered")  # asking again changes nothing
@@ -53,6 +54,7 @@ class Examiner:
                     if reply.score is None:
                         return Judged(None, reply.cause)
                     scores[criterion.name] = reply.score
+                    current().result(criterion.name, reply.score)
                     weighted = weighted and reply.weighted
         except TimeoutError:
             return Judged(None, heard[-1] if heard else "timeout")
