@@ -155,6 +155,6 @@ def sentence(data: Data) -> str:
         for state in ("slow", "hangs", "down")
     )
     return (
-        "Median and 99th percentile of latency as ratios to a collector that answers, and how the worker grew "
-        f"in {data['requests']:,} requests, all traced: {told} (`python -m benchmarks.telemetry`)."
+        "Median and 99th percentile of latency as ratios to a collector that answers, and how the worker "
+        f"grew in {data['requests']:,} requests, all traced: {told} (`python -m benchmarks.telemetry`)."
     )
