@@ -148,7 +148,7 @@ async def run_worker(process: Process) -> None:
     process.tell_upstreams(worker.upstream.states)
     process.ready()
     telling = asyncio.create_task(
-        _tell(process, lambda: {"counts": counted(worker), "gauges": standing(worker)})
+        tell(process, lambda: {"counts": counted(worker), "gauges": standing(worker)})
     )
     await worker.serve(process.stop)
     await worker.drain(process.settings.timeouts.drain, process.hurry)
@@ -157,7 +157,7 @@ async def run_worker(process: Process) -> None:
     process.reports.tell({"counts": counted(worker), "gauges": []})
 
 
-async def _tell(process: Process, news: Callable[[], dict[str, list[Sample]]]) -> None:
+async def tell(process: Process, news: Callable[[], dict[str, list[Sample]]]) -> None:
     """What a process counts, once a second; later if the supervisor has not read what was told before."""
     while True:
         await asyncio.sleep(TELL_EVERY)
@@ -210,7 +210,7 @@ async def run_controller(process: Process) -> None:
 async def _control(process: Process, store: Store) -> None:
     controller = build_controller(process.settings, store)
     telling = asyncio.create_task(
-        _tell(process, lambda: {"counts": decided(controller), "gauges": running(controller)})
+        tell(process, lambda: {"counts": decided(controller), "gauges": running(controller)})
     )
     async with exporting(process.settings, random.SystemRandom()) as tracer:
         controller.on_recorded = verdicts(tracer)

@@ -10,7 +10,7 @@ from gateway.analysis.trust import Doubt
 from gateway.domain.rollout import Phase
 
 Action = Literal["bake", "advance", "promote", "roll_back", "hold", "raise_weight"]
-HoldReason = Literal["evidence", "completeness", "srm", "incident", "judge"]
+HoldReason = Literal["evidence", "completeness", "srm", "incident", "judge", "safety"]
 
 
 class Position(msgspec.Struct, frozen=True):
