@@ -15,8 +15,8 @@ def without_data(policy: Policy, state: State) -> tuple[str, ...]:
     found = []
     if "judge" in policy.gates and final[1] >= ENOUGH and not sum(state.completeness.sampled):
         found.append(
-            f"judge: none of the canary's {final[1]} sessions was judged; configure `judge`, or leave the gate "
-            "out of the policy: it cannot pass without"
+            f"judge: none of the canary's {final[1]} sessions was judged; configure `judge`, or leave "
+            "the gate out of the policy: it cannot pass without"
         )
     arms = [arm for arm in (0, 1) if final[arm] >= ENOUGH and _unpriced(arm, state)]
     if "cost" in policy.gates and arms:
