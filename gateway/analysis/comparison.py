@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from gateway.analysis.metrics import Metric, expected, harm_margin, threshold, tolerance
@@ -12,7 +10,7 @@ from gateway.domain.policy import Policy
 from gateway.errors import InvalidValue
 from gateway.stats.eprocess import Harm, NonInferiority
 from gateway.stats.intervals import Effect
-from gateway.stats.pending import Pending
+from gateway.stats.pending import Pending, may_reach
 from gateway.stats.power import binary_variance
 from gateway.stats.prediction import RunningMean
 
@@ -80,9 +78,11 @@ class Comparison(msgspec.Struct):
         """Take over the units since the last time."""
         if not pending.units:
             return
-        self.whole.wealth.add(pending.harm.take())
+        wealth = self.whole.wealth
+        wealth.sums = pending.harm.take(wealth.sums)
         if self.gate is not None:
-            self.gate.wealth.add(pending.gate.take())
+            wealth = self.gate.wealth
+            wealth.sums = pending.gate.take(wealth.sums)
         self.mean.value = pending.mean
         effect = self.effect
         effect.difference += pending.difference
@@ -112,14 +112,9 @@ class Comparison(msgspec.Struct):
 
     def may_reach(self, bar: float) -> bool:
         """False if harm's log E is surely below `bar`: a mean is at most its greatest term."""
-        wealth = self.harm.wealth
-        return max(wealth.sums) >= bar or any(_gain(wealth.sums, mark) >= bar for mark in wealth.marks)
+        return may_reach(self.harm.wealth.sums, self.harm.wealth.marks, bar)
 
     def passes(self, bar: float) -> bool:
         """Whether its gate's log E has reached `bar`; False where it is no gate."""
         gate = self.gate
         return gate is not None and max(gate.wealth.sums) >= bar and gate.get() >= bar
-
-
-def _gain(now: Sequence[float], then: Sequence[float]) -> float:
-    return max([after - before for after, before in zip(now, then, strict=True)])

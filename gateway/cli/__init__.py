@@ -8,7 +8,7 @@ comparing pull · diff
 rollout   start · status · watch (watching, bars), and a command for each event of its transition table
 audit     list · verify
 suites    suite check · import · show · post
-judging   judge calibrate: the judge against people
+judging   judge calibrate (against people) · status
 keys      create · list · revoke
 alerts    list · retry · test
 token     create · list · rotate · revoke

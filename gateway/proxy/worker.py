@@ -32,11 +32,12 @@ from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.feedback import PATH as FEEDBACK
 from gateway.proxy.feedback import Desk, FeedbackRequest
 from gateway.proxy.hotkeys import HotKeys
-from gateway.proxy.judging import Outbox, Said
+from gateway.proxy.judging import Outbox, Said, rules_of
 from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.named import Named, names_model
 from gateway.proxy.pins import PinBoard
+from gateway.proxy.places import place_of
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.router import Router
 from gateway.proxy.snapshots import Snapshots, Versions
@@ -45,7 +46,8 @@ from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
 from gateway.telemetry.counts import Counts
-from gateway.telemetry.export import Exporter, resource
+from gateway.telemetry.delivery import resource
+from gateway.telemetry.export import Exporter
 from gateway.wire.routes import ROUTES, error_shape
 from gateway.wire.selection import split_path
 
@@ -92,7 +94,8 @@ class Worker:
             store, ttl=settings.sessions.pin_ttl, patience=settings.sessions.lookup_timeout
         )
         self.sources = {path: api.session_sources(settings.sessions.sources) for path, api in ROUTES.items()}
-        self.counts = Counts(settings.limits.counted_versions)
+        self.places = {upstream.name: place_of(upstream) for upstream in settings.providers}
+        self.counts = Counts(settings.limits.counted_versions, settings.limits.counted_models)
         self.prices = PriceList(settings.prices)
         self.recorder = Recorder(
             store,
@@ -101,11 +104,8 @@ class Worker:
             now=self.store_now,
         )
         self.pins.known = self.recorder.pinned
-        self.outbox: Outbox | None = None
-        if settings.judge is not None:
-            self.outbox = Outbox(store, redact=settings.judge.redact, now=self.store_now)
-            self.outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
-            self.recorder.judge = self._to_judge
+        self.safety_rules = rules_of(settings)
+        self.outbox = self._judging(store)
         self.desk = Desk(store, self.keys, max_age=settings.feedback.max_age, now=self.store_now)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
@@ -186,6 +186,14 @@ class Worker:
         )
         return sign(id, self.keys[0]).encode()
 
+    def _judging(self, store: Store) -> Outbox | None:
+        if self.settings.judge is None:
+            return None
+        outbox = Outbox(store, redact=self.settings.judge.redact, now=self.store_now)
+        outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
+        self.recorder.judge = self._to_judge
+        return outbox
+
     def _to_judge(self, rollout: Rollout, unit: Drawn, said: Said) -> str:
         assert self.outbox is not None
         limit = rollout.rules.get("judge_limit", DEFAULT_RULES.judge_limit)
@@ -215,7 +223,7 @@ class Worker:
         self.read_overrides()
         await self._first_view()
         if self.tracing is not None:
-            self.exporter = Exporter(self.settings.traces, self.tracing.queue, resource(self.settings))
+            self.exporter = Exporter(self.settings.traces, self.tracing.queue, resource(self.settings.traces))
             self._tasks.append(loop.create_task(self.exporter.run()))
         self._server = await loop.create_server(self.edge.protocol_factory, sock=sock)
         self._tasks += [

@@ -22,13 +22,15 @@ SPILL: Final = 64  # units: every factor lies between .1 and 50, so a product be
 
 class Bets:
     """What the eight bettors of one test have won since the last `take`. `b0` to `b7`: their stakes at
-    `share`; `p0` to `p7`: products of the newest `units` factors; `sums`: ln of those before."""
+    `share`; `p0` to `p7`: products of the newest `units` factors; `sums`: ln of those before, where there
+    were so many (`spilled`)."""
 
     def __init__(self) -> None:
         self.share = -1.0
         self.b0 = self.b1 = self.b2 = self.b3 = self.b4 = self.b5 = self.b6 = self.b7 = 0.0
         self.p0 = self.p1 = self.p2 = self.p3 = self.p4 = self.p5 = self.p6 = self.p7 = 1.0
         self.units = 0
+        self.spilled = False
         self.sums: list[float] = [0.0] * len(ODDS)
 
     def bet(self, outcome: float, share: float, limit: float) -> None:
@@ -46,12 +48,29 @@ class Bets:
         self.units += 1
         if self.units == SPILL:
             self._spill()
+            self.spilled = True
 
-    def take(self) -> list[float]:
-        """ln of what each has won since the last time; forgotten here."""
-        self._spill()
-        sums = self.sums
-        self.sums = [0.0] * len(ODDS)
+    def take(self, before: list[float]) -> list[float]:
+        """`before`, plus ln of what each has won since the last time; that is forgotten here."""
+        if self.spilled:
+            self._spill()
+            before = [total + won for total, won in zip(before, self.sums, strict=True)]
+            self.sums = [0.0] * len(ODDS)
+            self.spilled = False
+            return before
+        if not self.units:
+            return before
+        sums = [
+            before[0] + log(self.p0),
+            before[1] + log(self.p1),
+            before[2] + log(self.p2),
+            before[3] + log(self.p3),
+            before[4] + log(self.p4),
+            before[5] + log(self.p5),
+            before[6] + log(self.p6),
+            before[7] + log(self.p7),
+        ]
+        self._clear()
         return sums
 
     def _stake(self, share: float) -> None:
@@ -63,6 +82,9 @@ class Bets:
     def _spill(self) -> None:
         won = [self.p0, self.p1, self.p2, self.p3, self.p4, self.p5, self.p6, self.p7]
         self.sums = [total + log(product) for total, product in zip(self.sums, won, strict=True)]
+        self._clear()
+
+    def _clear(self) -> None:
         self.p0 = self.p1 = self.p2 = self.p3 = self.p4 = self.p5 = self.p6 = self.p7 = 1.0
         self.units = 0
 
@@ -74,7 +96,7 @@ class Pending:
     >>> for _ in range(20):
     ...     pending.fold(True, 0.9, 0.5)
     ...     pending.fold(False, 0.2, 0.5)
-    >>> [round(won, 2) for won in pending.harm.take()]
+    >>> [round(won, 2) for won in pending.harm.take([0.0] * 8)]
     [0.66, 1.51, 3.04, 4.76, 6.74, 8.36, 9.89, 10.67]
 
     `margin` ε; `tolerance` δ, 0 where there is no gate; `mean`: the prediction before it is clipped.
@@ -128,3 +150,15 @@ class Pending:
             self.seen0 += 1
             self.badness0 += badness
         self.mean = mean + STEP * (badness - mean)
+
+
+def may_reach(sums: list[float], marks: list[list[float]], bar: float) -> bool:
+    """False if no start's best bettor has won `bar`: then no mean over bettors and starts has."""
+    for now in sums:
+        if now >= bar:
+            return True
+    for mark in marks:
+        for index in range(len(ODDS)):
+            if sums[index] - mark[index] >= bar:
+                return True
+    return False

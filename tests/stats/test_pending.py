@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import InvalidValue
 from gateway.stats.eprocess import Harm, NonInferiority
 from gateway.stats.intervals import Effect
-from gateway.stats.pending import SPILL, Pending
+from gateway.stats.pending import SPILL, Pending, may_reach
 from gateway.stats.prediction import RunningMean
 
 
@@ -36,8 +36,8 @@ def test_it_adds_up_to_what_the_tests_say(every: int, margin: float, extreme: bo
         mean.update(badness)
         pending.fold(canary, badness, share)
         if number % every == 0 or number == 1000:
-            sums = [a + b for a, b in zip(sums, pending.harm.take(), strict=True)]
-            shown = [a + b for a, b in zip(shown, pending.gate.take(), strict=True)]
+            sums = pending.harm.take(sums)
+            shown = pending.gate.take(shown)
     assert sums == pytest.approx(harm.wealth.sums, rel=1e-9)
     assert shown == pytest.approx(gate.wealth.sums, rel=1e-9)
     assert pending.mean == pytest.approx(mean.value)
@@ -56,13 +56,13 @@ def test_a_product_stays_a_number_however_one_sided_the_units_are(badness: float
         harm.update(True, badness, 0.05, mean.get())
         mean.update(badness)
         pending.fold(True, badness, 0.05)
-    assert pending.harm.take() == pytest.approx(harm.wealth.sums)
+    assert pending.harm.take([0.0] * 8) == pytest.approx(harm.wealth.sums)
 
 
 def test_a_gate_that_is_none_takes_no_part() -> None:
     pending = Pending(0.0, 0.0, 0.2)
     pending.fold(True, 0.1, 0.5)
-    assert pending.gate.take() == [0.0] * 8
+    assert pending.gate.take([0.0] * 8) == [0.0] * 8
     assert pending.units == 1
     pending.clear()
     assert (pending.units, pending.mean) == (0, pytest.approx(0.2, abs=0.01))
@@ -73,11 +73,21 @@ def test_a_unit_that_breaks_a_bound_changes_nothing(badness: float, share: float
     pending = Pending(0.0, 0.05, 0.2)
     with pytest.raises(InvalidValue):
         pending.fold(True, badness, share)
-    assert (pending.units, pending.mean, pending.harm.take()) == (0, 0.2, [0.0] * 8)
+    assert (pending.units, pending.mean, pending.harm.take([0.0] * 8)) == (0, 0.2, [0.0] * 8)
 
 
 def test_a_unit_whose_arm_was_certain_brings_nothing_but_its_badness() -> None:
     pending = Pending(0.0, 0.05, 0.2)
     pending.fold(True, 1.0, 1.0)
-    assert pending.harm.take() == pending.gate.take() == [0.0] * 8
+    assert pending.harm.take([0.0] * 8) == pending.gate.take([0.0] * 8) == [0.0] * 8
     assert (pending.seen1, pending.badness1, pending.information) == (1, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("marks", "bar", "may"),
+    [([], 1.0, True), ([], 1.1, False), ([[-1.0] * 8], 2.0, True), ([[-1.0] * 8, [0.5] * 8], 2.1, False)],
+)
+def test_the_best_bettor_of_any_start_is_what_a_mean_can_reach(
+    marks: list[list[float]], bar: float, may: bool
+) -> None:
+    assert may_reach([0.0, 1.0, *[-3.0] * 6], marks, bar) is may
