@@ -33,15 +33,20 @@ Answer = tuple[Action, str, str, HoldReason | None, float | None]
 
 def decide(policy: Policy, position: Position, evidence: Evidence, now: float) -> Verdict:
     """`now`: store time, s. The policy is the one that the evidence was started with."""
-    action, rule, reason, hold, weight = (
+    action, rule, reason, hold, weight = answer(policy, position, evidence, now)
+    verdict = describe(policy, position, evidence, now)
+    return verdict.because(action, rule, reason, hold=hold, weight=weight)
+
+
+def answer(policy: Policy, position: Position, evidence: Evidence, now: float) -> Answer:
+    """The verdict without the numbers: action, rule, reason, hold and weight."""
+    return (
         _harm(evidence)
         or _waits(position, evidence)
         or _doubted(policy, position)
         or (_watch(policy, position, evidence, now) if position.in_watch else None)
         or _stage(policy, position, evidence, now)
     )
-    verdict = describe(policy, position, evidence, now)
-    return verdict.because(action, rule, reason, hold=hold, weight=weight)
 
 
 def bake(position: Position, evidence: Evidence, now: float) -> float:

@@ -9,7 +9,8 @@ rollout   start · status · watch (watching, bars), and a command for each even
 library   card · policies · label list, set, remove
 pins      show · clear
 audit     list · verify
-judging   judge calibrate: the judge against people
+suites    suite check · import · show · post
+judging   judge calibrate (against people) · status
 judgments judge queue · judge retry
 keys      create · list · revoke
 alerts    list · retry · test
@@ -51,6 +52,7 @@ from gateway.cli import (
     prompts,
     rollout,
     simulate,
+    suites,
     token,
 )
 
@@ -80,6 +82,7 @@ app.add_typer(rollout.app, name="rollout")
 app.add_typer(pins.app, name="pin")
 app.add_typer(audit.app, name="audit")
 judgments.register(judging.app)
+app.add_typer(suites.app, name="suite")
 app.add_typer(judging.app, name="judge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(token.app, name="token")

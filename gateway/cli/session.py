@@ -21,8 +21,10 @@ from rich.console import RenderableType
 from gateway.cli import output
 from gateway.cli.api import AdminApi
 from gateway.cli.remote import RemoteAdministration, RemoteOperations
+from gateway.cli.remote_assessing import RemoteAssessing
 from gateway.cli.remote_library import RemoteJudgments, RemoteLibrary
 from gateway.control.administration import Administration, StoreAdministration, own_of
+from gateway.control.assessing import Assessing, StoreAssessing
 from gateway.control.judging.queue import Judgments, StoreJudgments
 from gateway.control.library import Library, StoreLibrary
 from gateway.control.operations import Operations, StoreOperations
@@ -62,6 +64,7 @@ RevisionOption = Annotated[
 class Session:
     operations: Operations
     administration: Administration
+    assessing: Assessing
     library: Library
     judgments: Judgments
     actor: str
@@ -162,7 +165,12 @@ async def opened(shared: Mapping[str, Any]) -> AsyncIterator[Session]:
     if shared["url"] is not None:
         api = AdminApi(shared["url"], shared["token"])
         yield Session(
-            RemoteOperations(api), RemoteAdministration(api), RemoteLibrary(api), RemoteJudgments(api), actor
+            RemoteOperations(api),
+            RemoteAdministration(api),
+            RemoteAssessing(api),
+            RemoteLibrary(api),
+            RemoteJudgments(api),
+            actor,
         )
         return
     settings = read_settings(shared["config"])
@@ -173,6 +181,7 @@ async def opened(shared: Mapping[str, Any]) -> AsyncIterator[Session]:
         yield Session(
             StoreOperations(store, policies, settings.evidence.changes()),
             StoreAdministration(store, own_of(settings, signing_keys)),
+            StoreAssessing(store),
             StoreLibrary(store, policies, signing_keys),
             StoreJudgments(store),
             actor,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from gateway.analysis.verdict import Verdict
 from gateway.control.case import Case, Decision
 from gateway.control.controller import Controller
+from gateway.control.oversight import is_judged
 from gateway.telemetry.metrics import Sample
 
 
@@ -33,6 +34,8 @@ def _case(case: Case) -> list[Sample]:
     prompt = rollout.prompt
     names = (prompt, rollout.id, str(rollout.baseline), str(rollout.candidate), rollout.phase)
     found: list[Sample] = [("rollout_info", names, (1,)), ("rollout_stage", (prompt,), (rollout.stage,))]
+    if is_judged(rollout):
+        found.append(("rollout_judge_share", (prompt,), (case.standing.share,)))
     return found if newest is None else found + _decision(prompt, newest)
 
 

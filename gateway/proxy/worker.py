@@ -37,6 +37,7 @@ from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.named import Named, names_model
 from gateway.proxy.pins import PinBoard
+from gateway.proxy.places import place_of
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.router import Router
 from gateway.proxy.snapshots import Snapshots, Versions
@@ -45,7 +46,8 @@ from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
 from gateway.telemetry.counts import Counts
-from gateway.telemetry.export import Exporter, resource
+from gateway.telemetry.delivery import resource
+from gateway.telemetry.export import Exporter
 from gateway.wire.routes import ROUTES, error_shape
 from gateway.wire.selection import split_path
 
@@ -92,7 +94,8 @@ class Worker:
             store, ttl=settings.sessions.pin_ttl, patience=settings.sessions.lookup_timeout
         )
         self.sources = {path: api.session_sources(settings.sessions.sources) for path, api in ROUTES.items()}
-        self.counts = Counts(settings.limits.counted_versions)
+        self.places = {upstream.name: place_of(upstream) for upstream in settings.providers}
+        self.counts = Counts(settings.limits.counted_versions, settings.limits.counted_models)
         self.prices = PriceList(settings.prices)
         self.recorder = Recorder(
             store,
@@ -215,7 +218,7 @@ class Worker:
         self.read_overrides()
         await self._first_view()
         if self.tracing is not None:
-            self.exporter = Exporter(self.settings.traces, self.tracing.queue, resource(self.settings))
+            self.exporter = Exporter(self.settings.traces, self.tracing.queue, resource(self.settings.traces))
             self._tasks.append(loop.create_task(self.exporter.run()))
         self._server = await loop.create_server(self.edge.protocol_factory, sock=sock)
         self._tasks += [

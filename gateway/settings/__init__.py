@@ -7,7 +7,7 @@ string values and nowhere else. An error names the file, the field, the value an
     base        words for all sections
     providers   upstreams, breakers, prices
     judge       the judge's model, rubrics and limits
-    telemetry   traces, logs
+    telemetry   traces, metrics, logs
     model       every section, and the whole
     load        YAML to settings
 """
@@ -34,7 +34,7 @@ from gateway.settings.model import (
     policies_of,
 )
 from gateway.settings.providers import Breaker, Price, Upstream
-from gateway.settings.telemetry import Logs, Traces
+from gateway.settings.telemetry import Logs, Metrics, Traces
 
 __all__ = [
     "KIB",
@@ -51,6 +51,7 @@ __all__ = [
     "Limits",
     "Listen",
     "Logs",
+    "Metrics",
     "Price",
     "RedisSettings",
     "Section",

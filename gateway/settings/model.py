@@ -12,7 +12,7 @@ from gateway.settings.alerts import Alerts
 from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
 from gateway.settings.judge import EvalSettings, JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
-from gateway.settings.telemetry import Logs, Traces
+from gateway.settings.telemetry import Logs, Metrics, Traces
 
 
 class Listen(Section):
@@ -161,6 +161,8 @@ class Limits(Section):
     """Idle connections kept for one upstream by one worker."""
     prompt_cache: Annotated[int, Field(ge=2)] = 512
     """Compiled prompt versions kept in one worker."""
+    counted_models: Annotated[int, Field(ge=1)] = 16
+    """Providers and models that times and tokens of one version are counted apart for; others as `_other`."""
     counted_versions: Annotated[int, Field(ge=1)] = 512
     """Versions that /metrics counts apart; those used least lately are added up as `_other`."""
 
@@ -288,6 +290,7 @@ class Settings(Section):
     feedback: FeedbackSettings = FeedbackSettings()
     judge: JudgeSettings | None = None
     evals: EvalSettings | None = None
+    metrics: Metrics = Metrics()
     traces: Traces = Traces()
     logs: Logs = Logs()
     policies: dict[NamePattern, dict[str, Any]] = {}

@@ -15,7 +15,8 @@ from contextvars import ContextVar
 from random import Random
 
 from gateway.settings import Settings
-from gateway.telemetry.export import Exporter, resource
+from gateway.telemetry.delivery import resource
+from gateway.telemetry.export import Exporter
 from gateway.telemetry.spans import INTERNAL, LINK_BYTES, Attributes, Event, Link, Span, SpanQueue
 
 RESULT = "gen_ai.evaluation.result"  # event of the GenAI conventions
@@ -126,7 +127,7 @@ async def exporting(settings: Settings, random: Random) -> AsyncIterator[Tracer]
         yield Tracer()
         return
     queue = SpanQueue(settings.traces.queue)
-    exporter = Exporter(settings.traces, queue, resource(settings))
+    exporter = Exporter(settings.traces, queue, resource(settings.traces))
     running = asyncio.create_task(exporter.run())
     try:
         yield Tracer(queue, random)
