@@ -32,7 +32,7 @@ from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.feedback import PATH as FEEDBACK
 from gateway.proxy.feedback import Desk, FeedbackRequest
 from gateway.proxy.hotkeys import HotKeys
-from gateway.proxy.judging import Outbox, Said
+from gateway.proxy.judging import Outbox, Said, rules_of
 from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.named import Named, names_model
@@ -104,11 +104,8 @@ class Worker:
             now=self.store_now,
         )
         self.pins.known = self.recorder.pinned
-        self.outbox: Outbox | None = None
-        if settings.judge is not None:
-            self.outbox = Outbox(store, redact=settings.judge.redact, now=self.store_now)
-            self.outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
-            self.recorder.judge = self._to_judge
+        self.safety_rules = rules_of(settings)
+        self.outbox = self._judging(store)
         self.desk = Desk(store, self.keys, max_age=settings.feedback.max_age, now=self.store_now)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
@@ -188,6 +185,14 @@ class Worker:
             choice.rollout, choice.version, choice.arm, session, now, nonce.to_bytes(NONCE_BYTES, "big")
         )
         return sign(id, self.keys[0]).encode()
+
+    def _judging(self, store: Store) -> Outbox | None:
+        if self.settings.judge is None:
+            return None
+        outbox = Outbox(store, redact=self.settings.judge.redact, now=self.store_now)
+        outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
+        self.recorder.judge = self._to_judge
+        return outbox
 
     def _to_judge(self, rollout: Rollout, unit: Drawn, said: Said) -> str:
         assert self.outbox is not None
