@@ -39,6 +39,7 @@ from gateway.proxy.named import Named, names_model
 from gateway.proxy.pins import PinBoard
 from gateway.proxy.places import place_of
 from gateway.proxy.recorder import Recorder
+from gateway.proxy.redaction import Redaction
 from gateway.proxy.router import Router
 from gateway.proxy.snapshots import Snapshots, Versions
 from gateway.proxy.tracing import Tracing
@@ -104,12 +105,21 @@ class Worker:
             now=self.store_now,
         )
         self.pins.known = self.recorder.pinned
+        redaction = Redaction(() if settings.judge is None else settings.judge.redact)
         self.outbox: Outbox | None = None
         if settings.judge is not None:
-            self.outbox = Outbox(store, redact=settings.judge.redact, now=self.store_now)
+            self.outbox = Outbox(
+                store, redaction=redaction, keep=settings.judge.keep_seconds, now=self.store_now
+            )
             self.outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
             self.recorder.judge = self._to_judge
-        self.desk = Desk(store, self.keys, max_age=settings.feedback.max_age, now=self.store_now)
+        self.desk = Desk(
+            store,
+            self.keys,
+            redaction=redaction,
+            max_age=settings.feedback.max_age,
+            now=self.store_now,
+        )
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
