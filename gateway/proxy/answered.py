@@ -180,7 +180,8 @@ def _said(exchange: Managed, answer: str) -> Said | None:
 
 def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[str, ...]:
     wanted, prepared, notes = exchange.worker.settings.evidence.flags, exchange.prepared, exchange.notes
-    if not wanted or prepared is None or notes is None:
+    rules = exchange.worker.safety_rules
+    if not (wanted or rules) or prepared is None or notes is None:
         return ()
     scanner = exchange.scanner
     says_so = refused(notes.whole()) if scanner is None else scanner.refused
@@ -190,8 +191,9 @@ def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[s
         probes=prepared.probes,
         finish_reason="refusal" if says_so else finish_reason,
         wants_json=prepared.version.content.outputs is not None,
+        rules=rules,
     )
-    return tuple([flag for flag in found if flag in wanted]) if found else ()
+    return tuple([flag for flag in found if flag in wanted or ":" in flag]) if found else ()
 
 
 def _count_usage(

@@ -16,8 +16,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.domain.judging import Item, encode_item, encode_words
-from gateway.errors import GatewayError
+from gateway.errors import ConfigError, GatewayError, InvalidValue
+from gateway.evals.flags import Rule, own_rule
 from gateway.proxy.redaction import Redaction
+from gateway.settings import Settings
 from gateway.storage import keys
 from gateway.storage.base import Queue
 
@@ -98,3 +100,11 @@ class Outbox:
     def _redacted(self, item: Item) -> Item:
         question, answer = self._redaction.of(item.question), self._redaction.of(item.answer)
         return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)
+
+
+def rules_of(settings: Settings) -> tuple[Rule, ...]:
+    """The configuration's own. Raises `ConfigError`."""
+    try:
+        return tuple(own_rule(rule.name, rule.pattern, severe=rule.severe) for rule in settings.safety.rules)
+    except InvalidValue as error:
+        raise ConfigError(f"safety.rules: {error.message}") from error

@@ -32,7 +32,7 @@ from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.feedback import PATH as FEEDBACK
 from gateway.proxy.feedback import Desk, FeedbackRequest
 from gateway.proxy.hotkeys import HotKeys
-from gateway.proxy.judging import Outbox, Said
+from gateway.proxy.judging import Outbox, Said, rules_of
 from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.named import Named, names_model
@@ -105,14 +105,9 @@ class Worker:
             now=self.store_now,
         )
         self.pins.known = self.recorder.pinned
+        self.safety_rules = rules_of(settings)
         redaction = Redaction(() if settings.judge is None else settings.judge.redact)
-        self.outbox: Outbox | None = None
-        if settings.judge is not None:
-            self.outbox = Outbox(
-                store, redaction=redaction, keep=settings.judge.keep_seconds, now=self.store_now
-            )
-            self.outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
-            self.recorder.judge = self._to_judge
+        self.outbox = self._judging(store, redaction)
         self.desk = Desk(
             store,
             self.keys,
@@ -198,6 +193,15 @@ class Worker:
             choice.rollout, choice.version, choice.arm, session, now, nonce.to_bytes(NONCE_BYTES, "big")
         )
         return sign(id, self.keys[0]).encode()
+
+    def _judging(self, store: Store, redaction: Redaction) -> Outbox | None:
+        judge = self.settings.judge
+        if judge is None:
+            return None
+        outbox = Outbox(store, redaction=redaction, keep=judge.keep_seconds, now=self.store_now)
+        outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
+        self.recorder.judge = self._to_judge
+        return outbox
 
     def _to_judge(self, rollout: Rollout, unit: Drawn, said: Said) -> str:
         assert self.outbox is not None

@@ -52,6 +52,7 @@ KEPT = "kept/"
 JUDGING = "judging"  # the queue
 SPENDING = "spend/"
 CONTROLLER = "controller"  # the lease
+QUEUES = (JUDGING, ALERTS)  # all that /metrics shows
 PACER = "judge-pace"  # the lease
 
 
