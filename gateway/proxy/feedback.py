@@ -36,7 +36,6 @@ class Desk:
         self,
         store: Logs,
         signing_keys: Sequence[bytes],
-        *,
         redaction: Redaction,
         max_age: float,
         now: Callable[[], float],

@@ -108,13 +108,7 @@ class Worker:
         self.safety_rules = rules_of(settings)
         redaction = Redaction(() if settings.judge is None else settings.judge.redact)
         self.outbox = self._judging(store, redaction)
-        self.desk = Desk(
-            store,
-            self.keys,
-            redaction=redaction,
-            max_age=settings.feedback.max_age,
-            now=self.store_now,
-        )
+        self.desk = Desk(store, self.keys, redaction, settings.feedback.max_age, self.store_now)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
