@@ -28,9 +28,7 @@ from gateway.proxy.header_lines import HeaderLines
 from gateway.proxy.link import ClientLink
 from gateway.settings import Limits, Timeouts
 
-DISCARD_BYTES: Final = (
-    256 * 1024
-)  # of a body whose request is answered already; beyond it the connection ends
+DISCARD_BYTES: Final = 256 * 1024  # of an answered request's body; beyond it the connection ends
 REQUESTS_A_TURN: Final = 8  # pipelined requests served before other connections have their turn
 LINGER_IDLE, LINGER_TOTAL = 5.0, 30.0  # s
 JITTER: Final = 0.1

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from gateway.proxy.upstream_connection import Connection
 
 JOINED: Final = 64 * 1024  # bytes; up to here head and body are copied into one write
-SLICE: Final = (
-    256 * 1024
-)  # bytes of a large body handed over at once: encrypting 64 MiB would stop the loop for long
+SLICE: Final = 256 * 1024  # bytes of a large body handed over at once: encrypting 64 MiB stops the loop long
 METHODS_WITH_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
 NEVER: Final = float("inf")
 
