@@ -24,6 +24,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     judging                                    first answers that wait for the judge (a queue)
     bench/{rollout}                            model, rubric and prompt that a rollout is judged by
     pace/{rollout}                             which share of its sessions the judge can afford
+    anchors/{bench}                            how it scored its anchors first, and last
     calibration/{bench}                        how well the judge of that digest agrees with people
     evaluation/{prompt}/{number}               what a version's suite came to last
     spend/{day} · spend/{rollout}              what judging has cost
@@ -53,6 +54,7 @@ JUDGING = "judging"  # the queue
 SPENDING = "spend/"
 CONTROLLER = "controller"  # the lease
 QUEUES = (JUDGING, ALERTS)  # all that /metrics shows
+ANCHORER = "judge-anchors"  # the lease
 PACER = "judge-pace"  # the lease
 
 
@@ -153,6 +155,10 @@ def bench(rollout: str) -> str:
 
 def pace(rollout: str) -> str:
     return f"pace/{rollout}"
+
+
+def anchors(bench: str) -> str:
+    return f"anchors/{bench}"
 
 
 def calibration(bench: str) -> str:
