@@ -12,14 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
-import re2
-
-from gateway.domain.judging import Item, encode_item
+from gateway.domain.judging import Item, encode_item, encode_words
 from gateway.errors import ConfigError, GatewayError, InvalidValue
 from gateway.evals.flags import Rule, own_rule
+from gateway.proxy.redaction import Redaction
 from gateway.settings import Settings
 from gateway.storage import keys
 from gateway.storage.base import Queue
@@ -28,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 MOST = 1000  # items that wait, at most 64 KiB each
 AGAIN = 1.0  # s between attempts while the store is down
-INSTEAD = "[redacted]"
 
 
 class Said(NamedTuple):
@@ -40,15 +38,16 @@ class Said(NamedTuple):
 
 
 class Outbox:
-    """`redact` are RE2 expressions; what they find goes no further. `now`: store time, s. Raises
-    `ConfigError` for an expression that is none."""
+    """What `redaction` finds goes no further; words stay in the queue for `keep` s at most. `now`: store
+    time, s."""
 
-    def __init__(self, queue: Queue, *, redact: Sequence[str], now: Callable[[], float]) -> None:
+    def __init__(self, queue: Queue, *, redaction: Redaction, keep: float, now: Callable[[], float]) -> None:
         self.given_up = 0  # items that came too late
         self.lost: Callable[[Item, str], None] = lambda item, cause: None  # told of those that never went out
         self._tried = False  # the oldest: whether the store has it then nobody knows
         self._queue = queue
-        self._redact = [_compiled(pattern) for pattern in redact]
+        self._redaction = redaction
+        self._keep = keep
         self._now = now
         self._waiting: deque[Item] = deque()
         self._news = asyncio.Event()
@@ -76,7 +75,7 @@ class Outbox:
         item = self._waiting[0]
         if self._now() < item.due_at:
             try:
-                await self._queue.enqueue(keys.JUDGING, item.id, encode_item(self._redacted(item)))
+                await self._enqueue(self._redacted(item))
             except GatewayError as error:
                 self._tried = True
                 logger.warning("answers to be judged wait: %s", error.message)
@@ -89,15 +88,17 @@ class Outbox:
         self._tried = False
         return True
 
+    async def _enqueue(self, item: Item) -> None:
+        words = encode_words(item)
+        await self._queue.enqueue(keys.JUDGING, item.id, encode_item(item), text=words, keep=self._keep)
+
     async def close(self) -> None:
         """Those that still wait, as far as the store takes them."""
         while self._waiting and await self.send():
             pass
 
     def _redacted(self, item: Item) -> Item:
-        question, answer = item.question, item.answer
-        for pattern in self._redact:
-            question, answer = pattern.sub(INSTEAD, question), pattern.sub(INSTEAD, answer)
+        question, answer = self._redaction.of(item.question), self._redaction.of(item.answer)
         return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)
 
 
@@ -107,10 +108,3 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
         return tuple(own_rule(rule.name, rule.pattern, severe=rule.severe) for rule in settings.safety.rules)
     except InvalidValue as error:
         raise ConfigError(f"safety.rules: {error.message}") from error
-
-
-def _compiled(pattern: str) -> Any:
-    try:
-        return re2.compile(pattern)
-    except re2.error as error:
-        raise ConfigError(f"judge.redact: {pattern!r} is no RE2 expression: {error}") from error
