@@ -16,7 +16,7 @@ from gateway.analysis.rules import Rules
 from gateway.analysis.verdict import Position
 from gateway.domain import pins
 from gateway.domain.observation import decode_batch
-from gateway.domain.pins import Ask, PinRules, View
+from gateway.domain.pins import Ask, Assignment, PinRules, View
 from gateway.domain.policy import POLICIES
 from gateway.domain.rollout import Rollout, Weight
 from gateway.promptfiles import prompty
@@ -86,7 +86,8 @@ def test_assign(benchmark: BenchmarkFixture) -> None:
         view, ask = View(1, ROLLOUT, 100.0, 0.1), Ask(next(sessions), False)
         drawn = pins.decide(view, ask, None, rules)
         if drawn is pins.LOOK_UP:
-            return pins.resolve(view, ask, ROLLOUT.id, None, rules).reason
+            drawn = pins.resolve(view, ask, ROLLOUT.id, None, rules)
+        assert isinstance(drawn, Assignment)
         return drawn.reason
 
     assert benchmark(work) == "weight"
