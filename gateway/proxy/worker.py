@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from gateway.analysis.rules import Rules
 from gateway.domain.judging import Item
@@ -54,14 +54,14 @@ from gateway.wire.selection import split_path
 
 logger = logging.getLogger(__name__)
 
-SWEEP = 1.0  # s
-DRAIN_STEP = 0.05  # s
-IDLE_GRACE = 1.0  # s
-OPEN_AGAIN = 1.0  # s between attempts to open a store that was not there at the start
-API = b"/v1/"
-MOST_MODELS = 1000
-DEFAULT_RULES = Rules()
-START_PATIENCE = 3.0  # s that a start waits for the store before it serves what is kept on disk
+SWEEP: Final = 1.0  # s
+DRAIN_STEP: Final = 0.05  # s
+IDLE_GRACE: Final = 1.0  # s
+OPEN_AGAIN: Final = 1.0  # s between attempts to open a store that was not there at the start
+API: Final = b"/v1/"
+MOST_MODELS: Final = 1000
+DEFAULT_RULES: Final = Rules()
+START_PATIENCE: Final = 3.0  # s that a start waits for the store before it serves what is kept on disk
 
 
 class Worker:
