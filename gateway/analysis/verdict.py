@@ -28,6 +28,7 @@ class Position(msgspec.Struct, frozen=True):
     in_watch: bool = False
     raises: int = 0
     idle: float = 0.0
+    in_shadow: bool = False
 
 
 class MetricView(msgspec.Struct, frozen=True):

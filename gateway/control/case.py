@@ -196,11 +196,12 @@ def position_of(rollout: Rollout, now: float) -> Position:
         phase=rollout.phase,
         stage=rollout.stage,
         stage_since=rollout.stage_since,
-        started_at=rollout.started_at,
+        started_at=rollout.exposed_at,
         weight=weight.value,
         q1=weight.q1,
         q0=weight.q0,
         in_watch=rollout.in_watch,
+        in_shadow=rollout.in_shadow,
         raises=rollout.raises,
         idle=rollout.paused_for(now),
     )

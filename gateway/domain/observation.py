@@ -3,6 +3,7 @@
     Assigned   a measured session was pinned: written once, while its first answer is still on its way
     Observed   one request of a measured session has ended
     Scored     a judge's result on a session's judged response, or why there is none
+    Pair       a stable request that was replayed on the candidate, both answers judged side by side
 
 Every record names its session's pin (`Drawn`), so that any of them opens the unit and π is exact. Times are
 the store's as the worker estimates it, s; durations are s of the worker's own clock. A batch is folded once:
@@ -71,7 +72,21 @@ class Scored(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
     judge: str = ""
 
 
-Evidence = Assigned | Observed | Scored
+class Pair(msgspec.Struct, frozen=True, array_like=True, tag="p", gc=False):
+    """Of a shadow stage; pairs are (stable, candidate). `difference`: stable's score − the candidate's, in
+    [−1, 1], the mean of both orders; None with a `cause`. `outcomes`: of both requests; `flagged`: whether an
+    answer has a safety flag. `judge` as in `Scored`. The unit is the session of the stable request."""
+
+    unit: Drawn
+    judged_at: float
+    difference: float | None = None
+    cause: str = ""
+    outcomes: tuple[Outcome, Outcome] = ("ok", "ok")
+    flagged: tuple[bool, bool] = (False, False)
+    judge: str = ""
+
+
+Evidence = Assigned | Observed | Scored | Pair
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
