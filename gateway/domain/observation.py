@@ -63,13 +63,15 @@ class Observed(msgspec.Struct, frozen=True, array_like=True, tag="o", gc=False):
 
 class Scored(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
     """`score` in [0, 1], 1 is best; None with a `cause` if it could not be judged. `judge`: the digest of
-    model, rubric and prompt that it comes from."""
+    model, rubric and prompt that it comes from. `weighted`: the score is an expectation over the
+    probabilities of the judge's tokens."""
 
     unit: Drawn
     score: float | None
     judged_at: float
     cause: str = ""
     judge: str = ""
+    weighted: bool = False
 
 
 class Pair(msgspec.Struct, frozen=True, array_like=True, tag="p", gc=False):

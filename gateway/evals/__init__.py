@@ -3,6 +3,7 @@
     rubric      criteria with anchored scores, from YAML
     question    the judge's prompt: content wrapped so that it cannot give orders
     verdict     a judge's answer → scores, tolerantly; a score → [0, 1]
+    weighing    a score as its expectation over the probabilities of tokens
     detect      refusals, personal data, secrets, leaks, loops: what can be seen without a model
     suite       what a version must get right before anybody sees it, in promptfoo's YAML dialect
     checks      its assertions

@@ -26,6 +26,8 @@ class JudgeSettings(Section):
     """The rubric of prompts that `by_prompt` does not name."""
     by_prompt: dict[NamePattern, NamePattern] = {}
     """Prompt → rubric."""
+    logprobs: bool = True
+    """Ask for the probabilities of tokens and take a score's expectation, where the API offers them."""
     timeout: Seconds = 20.0
     """Limit of one call, s."""
     attempts: Annotated[int, Field(ge=1, le=10)] = 3

@@ -11,6 +11,7 @@ tests and benchmarks.
     responses   /v1/responses, in the same way
     messages    Anthropic's /v1/messages, in the same way
     judge       scores that follow the quality mark of the judged answer
+    logprobs    the probabilities of its tokens
     endpoints   models, embeddings, moderations, echo
     inspection  what was received and how it ended: /__sim/...
     reply       request and reply values, and the reply as steps: bytes, waits, an end

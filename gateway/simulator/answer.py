@@ -8,7 +8,8 @@ import msgspec
 import orjson
 
 from gateway.simulator.draws import Draws, chance, normal
-from gateway.simulator.judge import OWN_SCHEMA, is_judge, judgment
+from gateway.simulator.judge import OWN_SCHEMA, is_judge, judgment, perceived
+from gateway.simulator.logprobs import logprobs
 from gateway.simulator.scenario import Behaviour, Judge
 from gateway.simulator.schema import Known, fitting
 from gateway.simulator.text import REFUSAL, mark, words
@@ -30,6 +31,7 @@ class ChatBody(msgspec.Struct):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     n: int | None = None
+    logprobs: bool | None = None
 
 
 class Message(msgspec.Struct):
@@ -50,6 +52,7 @@ class Answer(msgspec.Struct, frozen=True):
     finish: bytes
     kind: Literal["content", "refusal", "tool"] = "content"
     tool: bytes = b""  # JSON string of the called function's name
+    logprobs: bytes = b"null"
 
 
 class Conversation(msgspec.Struct, frozen=True):
@@ -100,8 +103,12 @@ def _uncut(talk: Conversation, behaviour: Behaviour, judge: Judge, draws: Draws,
     quality = min(max(behaviour.quality + behaviour.quality_spread * normal(draws.quality), 0.0), 1.0)
     if talk.schema is not None:
         known = judgment(judge, talk.transcript, draws) if talk.judged else None
-        text = _json(talk.schema, quality, known, broken=chance(behaviour.broken_json_rate, draws.broken))
-        return Answer(_split(text), b"stop")
+        broken = chance(behaviour.broken_json_rate, draws.broken)
+        text = _json(talk.schema, quality, known, broken=broken)
+        tokens = b"null"
+        if talk.judged and talk.body.logprobs and judge.logprobs and not broken:
+            tokens = logprobs(text, talk.schema, perceived(judge, talk.transcript, draws))
+        return Answer(_split(text), b"stop", logprobs=tokens)
     first = (escaped(behaviour.opening + " "),) if behaviour.opening else ()
     count = asked or round(behaviour.tokens * exp(behaviour.tokens_spread * normal(draws.length)))
     count = min(max(count, 1), MOST_TOKENS)

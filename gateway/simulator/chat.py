@@ -81,9 +81,9 @@ def _whole(answer: Answer, draws: Draws, model: bytes, usage: bytes) -> bytes:
             ) % (draws.identity, answer.tool, text)
     return (
         b'{"id":"chatcmpl-%08x","object":"chat.completion","created":%d,"model":%s,"choices":[{"index":0,'
-        b'"message":{"role":"assistant",%s,"annotations":[]},"logprobs":null,"finish_reason":"%s"}],'
+        b'"message":{"role":"assistant",%s,"annotations":[]},"logprobs":%s,"finish_reason":"%s"}],'
         b'"usage":%s,"service_tier":"default","system_fingerprint":"fp_sim"}'
-    ) % (draws.identity, CREATED, model, message, answer.finish, usage)
+    ) % (draws.identity, CREATED, model, message, answer.logprobs, answer.finish, usage)
 
 
 def _events(answer: Answer, draws: Draws, model: bytes, usage: bytes) -> tuple[bytes, ...]:

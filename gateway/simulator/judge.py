@@ -23,8 +23,7 @@ def is_judge(judge: Judge, system: str, schema: Mapping[str, Any] | None) -> boo
 def judgment(judge: Judge, transcript: str, draws: Draws) -> Known:
     """Return how to fill `score`, `reason`, `pass`, `passed` for the last marked answer of `transcript`."""
     marked = marked_quality(transcript)
-    seen = judge.unmarked if marked is None else marked
-    score = min(max(seen + judge.bias + judge.noise * normal(draws.noise), 0.0), 1.0)
+    score = perceived(judge, transcript, draws)
     reason = "no quality mark was found" if marked is None else f"the answer reads like quality {marked:.2f}"
     return {
         "score": lambda schema: on_scale(schema, score),
@@ -32,6 +31,13 @@ def judgment(judge: Judge, transcript: str, draws: Draws) -> Known:
         "pass": lambda schema: score >= 0.5,
         "passed": lambda schema: score >= 0.5,
     }
+
+
+def perceived(judge: Judge, transcript: str, draws: Draws) -> float:
+    """The score before it is put on a scale."""
+    marked = marked_quality(transcript)
+    seen = judge.unmarked if marked is None else marked
+    return min(max(seen + judge.bias + judge.noise * normal(draws.noise), 0.0), 1.0)
 
 
 def on_scale(schema: Mapping[str, Any], score: float) -> Any:

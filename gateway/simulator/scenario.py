@@ -115,6 +115,8 @@ class Judge(Section):
     """Times and failures of judge requests; fields that are not given are as here by default."""
     timeout_rate: Rate = 0.0
     """Share of judge requests that are never answered."""
+    logprobs: bool = True
+    """Tell the probabilities of a score's tokens to who asks for them."""
 
 
 class Moderation(Section):

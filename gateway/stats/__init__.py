@@ -6,6 +6,7 @@
     prediction  the running mean that both bet against
     srm         sample ratio mismatch: do the arms receive the shares that they should
     intervals   what a person is shown: the effect with an interval that may be watched, Wilson's for rates
+    agreement   a judge against people: kappa, rates of true and false positives
     power       planning: units needed, what the traffic can decide, the weight that reaches a plan
 
 A statistic is `update / get / merge`, a plain struct whose fields are its whole state: encode it to store it.

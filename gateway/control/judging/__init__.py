@@ -1,6 +1,7 @@
 """The judge: a process of its own that scores answers, one record for each item of the queue.
 
-    model    one question to an OpenAI-compatible API: structured output, else a tool call, else plain JSON
+    asking   one answer by a whole rubric, until there is a score or a reason why not
+    model    one question to an OpenAI-compatible API: structured output, else a tool call, else plain
     budget   what judging has cost in this day and in each rollout
     ledger   scores into evidence logs, numbered as the fold wants them
     loop     claim → ask → one record in the evidence log and the item done, in one transaction

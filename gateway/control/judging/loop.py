@@ -19,15 +19,16 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from gateway.control.judging.asking import Examiner, Judged, Words
 from gateway.control.judging.budget import Budget, Spent
 from gateway.control.judging.ledger import Ledger
-from gateway.control.judging.model import OUTAGE, JudgeModel, Reply
+from gateway.control.judging.model import JudgeModel, Reply
 from gateway.domain.judging import Item, decode_item
 from gateway.domain.observation import Scored
 from gateway.domain.rollout import Deployment
 from gateway.errors import ConfigError, GatewayError, StoreRevised
-from gateway.evals.question import PROMPT_DIGEST, ask
-from gateway.evals.rubric import Bench, Criterion, Rubric, mean_score
+from gateway.evals.question import PROMPT_DIGEST
+from gateway.evals.rubric import Bench, Rubric
 from gateway.prices import PriceList
 from gateway.settings import JudgeSettings
 from gateway.storage import codec, keys
@@ -39,7 +40,6 @@ POLL = 0.25  # s between looks at an empty queue
 AGAIN = 1.0  # s between looks at a store that fails
 UPKEEP = 1.0  # s: what was spent is written, what runs is looked at again
 MARGIN = 10.0  # s of a lease beyond the patience
-BACKOFF, BACKOFF_MOST = 0.5, 5.0  # s between calls in an outage, doubling
 RECORDS = 5  # attempts to record a score
 KEPT = 256  # rollouts
 LAST_WORDS = 2.0  # s that judgments under way have at the end
@@ -63,8 +63,8 @@ class Judge:
         self._rubrics = rubrics
         self._prices = prices
         self._owner = owner
-        self._nonce = nonce
         self._model = JudgeModel(settings)
+        self._examiner = Examiner(self._model, attempts=settings.attempts, nonce=nonce)
         self._ledger = Ledger(store, owner)
         self._budget = Budget(store, per_day=settings.usd_per_day, per_rollout=settings.usd_per_rollout)
         self._benches: dict[str, Bench] = {}  # by rollout
@@ -140,11 +140,10 @@ class Judge:
         now = (await self._store.tick()).now
         bench = await self._bench(item)
         cause = await self._no_judgment(item, claim.attempt, bench, now)
-        score = None
-        if not cause:
-            score, cause = await self._judge(item, bench, now)
-        said = Spent(scored=1) if score is not None else Spent(unscored={cause: 1})
-        if await self._record(claim.id, item, Scored(item.unit, score, now, cause, bench.digest)):
+        judged = Judged(None, cause) if cause else await self._judge(item, bench, now)
+        said = Spent(unscored={judged.cause: 1}) if judged.score is None else Spent(scored=1)
+        record = Scored(item.unit, judged.score, now, judged.cause, bench.digest, judged.weighted)
+        if await self._record(claim.id, item, record):
             self._budget.add(item.rollout, now, said)
 
     async def _record(self, id: str, item: Item, score: Scored) -> bool:
@@ -172,40 +171,13 @@ class Judge:
             return "ended"
         return await self._budget.exceeded(item.rollout, now)
 
-    async def _judge(self, item: Item, bench: Bench, now: float) -> tuple[float | None, str]:
-        patience = min(self._settings.patience, item.due_at - now)
-        scores: dict[str, float] = {}
-        heard: list[str] = []
-        try:
-            async with asyncio.timeout(patience):
-                for criterion in bench.rubric.criteria:
-                    reply = await self._score(item, bench, criterion, now, heard)
-                    if reply.score is None:
-                        return None, reply.cause
-                    scores[criterion.name] = reply.score
-        except TimeoutError:
-            return None, heard[-1] if heard else "timeout"
-        return mean_score(bench.rubric, scores), ""
-
-    async def _score(
-        self, item: Item, bench: Bench, criterion: Criterion, now: float, heard: list[str]
-    ) -> Reply:
-        """Ask until there is a score, or it is asked often enough; `heard` are the causes so far."""
-        asked_times, wait = 0, BACKOFF
-        while True:
-            asked = ask(bench.rubric, criterion, item.question, item.answer, self._nonce())
-            reply = await self._model.ask(bench.model, asked, criterion)
-            self._charge(item, bench, reply, now)
-            if reply.score is not None or reply.cause in ("refused", "filtered"):
-                return reply
-            heard.append(reply.cause)
-            if reply.cause in OUTAGE:
-                await asyncio.sleep(wait)
-                wait = min(2.0 * wait, BACKOFF_MOST)
-                continue
-            asked_times += 1
-            if asked_times >= self._settings.attempts:
-                return reply
+    async def _judge(self, item: Item, bench: Bench, now: float) -> Judged:
+        return await self._examiner.judge(
+            bench,
+            Words(item.question, item.answer),
+            patience=min(self._settings.patience, item.due_at - now),
+            charge=lambda reply: self._charge(item, bench, reply, now),
+        )
 
     def _charge(self, item: Item, bench: Bench, reply: Reply, now: float) -> None:
         cost = self._prices.cost(bench.model, reply.usage, now=now, base_url=self._settings.base_url)

@@ -4,8 +4,9 @@
     tool     a forced call of a function with the same schema
     plain    what the prompt asks for, read tolerantly
 
-The first that the API does not refuse is remembered. An answer that cannot be read is no score: the caller
-gets a cause, never a guess.
+Probabilities of tokens (`logprobs`) are asked for beside the first and the last: where the API offers them
+the score is their expectation. The first way that the API does not refuse is remembered. An answer that
+cannot be read is no score: the caller gets a cause, never a guess.
 """
 
 from __future__ import annotations
@@ -19,11 +20,18 @@ from openai import AsyncOpenAI
 from gateway.evals.question import TOOL, Asked
 from gateway.evals.rubric import Criterion
 from gateway.evals.verdict import score_of
+from gateway.evals.weighing import candidates, expected_score
 from gateway.settings import JudgeSettings
 from gateway.wire.usage import Usage, parse_usage
 
 Form = Literal["schema", "tool", "plain"]
-FORMS: tuple[Form, ...] = ("schema", "tool", "plain")
+WAYS: tuple[tuple[Form, bool], ...] = (  # with the probabilities of tokens, or without
+    ("schema", True),
+    ("schema", False),
+    ("tool", False),
+    ("plain", True),
+    ("plain", False),
+)
 Cause = Literal[
     "",
     "timeout",  # no answer within the limit of a call
@@ -40,11 +48,13 @@ NO_KEY = "none"
 
 
 class Reply(NamedTuple):
-    """`score` in [0, 1], or None and a cause. `usage` where the API told it."""
+    """`score` in [0, 1], or None and a cause. `usage` where the API told it. `weighted`: the score is the
+    expectation over the probabilities of tokens."""
 
     score: float | None
     cause: Cause
     usage: Usage | None = None
+    weighted: bool = False
 
 
 class JudgeModel:
@@ -56,25 +66,29 @@ class JudgeModel:
             timeout=settings.timeout,
             max_retries=0,
         )
-        self._form: dict[str, Form] = {}  # by model, as the API was found to take
+        self._way: dict[str, int] = {}  # by model, as the API was found to take
 
     async def close(self) -> None:
         await self._client.close()
 
     async def ask(self, model: str, asked: Asked, criterion: Criterion) -> Reply:
-        """One call, or one for each form that the API refuses."""
-        first = FORMS.index(self._form.get(model, "schema"))
+        """One call, or one for each way that the API refuses."""
         reply = Reply(None, "refused")
-        for form in FORMS[first:]:
-            reply = await self._call(model, asked, criterion, form)
+        for at in range(self._way.get(model, 0), len(WAYS)):
+            form, weighed = WAYS[at]
+            if weighed and not (self._settings.logprobs and candidates(criterion)):
+                continue
+            reply = await self._call(model, asked, criterion, form, weighed)
             if reply.cause != "refused":
-                self._form[model] = form
+                self._way[model] = at
                 break
         return reply
 
-    async def _call(self, model: str, asked: Asked, criterion: Criterion, form: Form) -> Reply:
+    async def _call(self, model: str, asked: Asked, criterion: Criterion, form: Form, weighed: bool) -> Reply:
         messages = [{"role": "system", "content": asked.system}, {"role": "user", "content": asked.user}]
         body = {"model": model, "messages": messages, **self._settings.options, **_formed(asked, form)}
+        if weighed:
+            body |= {"logprobs": True, "top_logprobs": candidates(criterion)}
         try:
             async with asyncio.timeout(self._settings.timeout):
                 completion: Any = await self._client.post("/chat/completions", body=body, cast_to=object)
@@ -115,10 +129,16 @@ def read(completion: Any, criterion: Criterion) -> Reply:
     for text in _texts(message):
         score = score_of(text, criterion)
         if score is not None:
-            return Reply(score, "", usage)
+            expected = _expected(choice, criterion)
+            return Reply(score if expected is None else expected, "", usage, expected is not None)
     reason = choice.get("finish_reason")
     cause: Cause = "truncated" if reason == "length" else "unreadable"
     return Reply(None, "filtered" if reason == "content_filter" or message.get("refusal") else cause, usage)
+
+
+def _expected(choice: dict[str, Any], criterion: Criterion) -> float | None:
+    logprobs = choice.get("logprobs")
+    return expected_score(logprobs.get("content"), criterion) if isinstance(logprobs, dict) else None
 
 
 def _texts(message: dict[str, Any]) -> list[str]:

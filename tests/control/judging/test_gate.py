@@ -117,7 +117,7 @@ async def test_a_version_is_pending_then_ready_or_rejected_and_the_refusal_says_
     assert gate.suite.startswith("support@")
     assert gate.detail.startswith("2 of 2 cases passed")
     detail = (await stage.gate(bad)).detail
-    assert "failed: answers (llm-rubric (line 7): the judge gave 0.25)" in detail
+    assert "failed: answers (llm-rubric (line 7): the judge gave 0.20)" in detail
     assert "not-is-refusal (line 6): it holds" in (await stage.gate(refusing)).detail
     await stage.rollouts.deploy("greeter", good, BY)
     for number in (bad, refusing):
