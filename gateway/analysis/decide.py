@@ -5,6 +5,7 @@ In this order, the first that applies:
     roll_back      a family's harm was found, or the canary's first requests all failed; in every phase
     hold           the provider fails (incident); the arms' shares are wrong (srm)
     watch          advance when it has lasted
+    shadow         enough pairs, no harm in them, its gates passed → advance
     stage          not the last: minimum bake, minimum units, every harm E below the policy's, completeness
                    → advance
     last stage     the same without minimum units, and every gate passed → promote
@@ -35,6 +36,7 @@ def decide(policy: Policy, position: Position, evidence: Evidence, now: float) -
         _harm(evidence)
         or _waits(position, evidence)
         or (_watch(policy, position, evidence, now) if position.in_watch else None)
+        or (_shadow(policy, position, evidence, now) if position.in_shadow else None)
         or _stage(policy, position, evidence, now)
     )
     verdict = describe(policy, position, evidence, now)
@@ -59,6 +61,8 @@ def _harm(evidence: Evidence) -> Answer | None:
             None,
             None,
         )
+    if state.shadow is not None and (found := state.shadow.harm()) is not None:
+        return "roll_back", found[0], found[1], None, None
     if not state.crossed:
         return None
     family = min(state.crossed, key=lambda name: (state.crossed[name], name))
@@ -114,6 +118,27 @@ def _watch(policy: Policy, position: Position, evidence: Evidence, now: float) -
     if lasted >= needs:
         return "advance", "watch", f"watched for {_hours(lasted)} without harm", None, None
     return "bake", "watch", f"watching: {_hours(lasted)} of {_hours(needs)}", None, None
+
+
+def _shadow(policy: Policy, position: Position, evidence: Evidence, now: float) -> Answer | None:
+    shadow, limit = evidence.state.shadow, policy.shadow
+    if shadow is None or limit is None:
+        return None
+    lacks = shadow.lacks(policy, evidence.state.rules)
+    if lacks is None:
+        return (
+            "advance",
+            "shadow",
+            f"{shadow.pairs} pairs speak of no harm, and its gates have passed",
+            None,
+            None,
+        )
+    rule, reason, hold = lacks
+    if hold is not None:
+        return "hold", rule, reason, hold, None
+    if now - position.stage_since - position.idle < limit.max_bake:
+        return "bake", rule, reason, None, None
+    return "hold", rule, f"{reason}; the time for it has passed", "evidence", None
 
 
 def _stage(policy: Policy, position: Position, evidence: Evidence, now: float) -> Answer:

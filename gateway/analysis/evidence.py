@@ -41,7 +41,7 @@ from gateway.analysis.rules import METHOD, Rules
 from gateway.analysis.state import State, Writer
 from gateway.analysis.thresholds import Thresholds
 from gateway.analysis.units import ERROR, SAFETY, Unit, amount, chosen, open_unit
-from gateway.domain.observation import Batch, Drawn, Observed, Scored
+from gateway.domain.observation import Batch, Drawn, Observed, Pair, Scored
 from gateway.domain.policy import Policy
 from gateway.errors import InvalidValue
 
@@ -95,7 +95,9 @@ class Evidence:
     @property
     def alarm(self) -> bool:
         """A rollback is due."""
-        return bool(self.state.crossed) or self.state.hard_stop.at is not None
+        state = self.state
+        shadow = state.shadow is not None and bool(state.shadow.crossed)
+        return bool(state.crossed) or state.hard_stop.at is not None or shadow
 
     @property
     def open_sessions(self) -> int:
@@ -118,6 +120,10 @@ class Evidence:
         if isfinite(batch.written_at):
             state.clock = max(before, batch.written_at)
         for record in batch.records:
+            if type(record) is Pair:
+                if state.shadow is not None:
+                    state.shadow.add(record)
+                continue
             drawn = record.unit
             unit = self._open.get(drawn.session) or self._opened(drawn)
             if unit is None:
@@ -127,6 +133,8 @@ class Evidence:
             elif type(record) is Scored:
                 self._scored(unit, record)
         self._advance()
+        if state.shadow is not None:
+            state.shadow.advance(state.clock, state.rules)
         if state.incident.update(state.clock, state.rules):
             state.stopped[state.stage_at(state.clock)] += state.clock - before
         self._entries.look()
@@ -295,7 +303,10 @@ class Evidence:
         return max(tests, key=lambda name: self.state.comparisons[name].harm.get())
 
     def passed(self, gate: str) -> bool:
-        comparison = self.state.comparisons.get(gate)
+        """Whether it was shown once, by sessions or in the shadow stage."""
+        comparison, shadow = self.state.comparisons.get(gate), self.state.shadow
+        if shadow is not None and gate in shadow.passed:
+            return True
         return comparison is not None and comparison.passed_at is not None
 
     @property

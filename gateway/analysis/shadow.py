@@ -1,7 +1,7 @@
 """The shadow stage: pairs in, what they show out. Nobody is served by the candidate while it lasts.
 
-A pair is one stable request and its replay on the candidate (docs/shadow.md). It brings a difference of badness
-to each metric that a replay can show:
+A pair is one stable request and its replay on the candidate (docs/shadow.md). It brings a difference of
+badness to each metric that a replay can show:
 
     judge     stable's score − the candidate's, each judged beside the other, in both orders
     safety    1, 0 or −1: whose answer has a flag
@@ -19,6 +19,7 @@ and what was shown here needs no showing by sessions again.
 from __future__ import annotations
 
 from math import exp, inf
+from typing import Literal
 
 import msgspec
 
@@ -84,10 +85,11 @@ class ShadowState(msgspec.Struct):
         shadow = policy.shadow
         if shadow is None:
             return None
+        allowed = {name: policy.tolerance[name] for name in SHADOWED if name in policy.tolerance}
+        margins = policy.harm_margin
         tests = {
-            name: Paired.of(policy.harm_margin.get(name, 0.0) * policy.tolerance[name], policy.tolerance[name])
-            for name in SHADOWED
-            if name in policy.tolerance
+            name: Paired.of(margins.get(name, 0.0) * tolerance, tolerance)
+            for name, tolerance in allowed.items()
         }
         gates = tuple(name for name in policy.gates if name in tests)
         first = int(started_at) - 1
@@ -181,15 +183,15 @@ class ShadowState(msgspec.Struct):
         alpha, test = self.alpha[name], self.tests[name]
         return (
             f"shadow:{name}",
-            f"shadow: {name} was worse by {test.total / test.pairs:.3f} over {test.pairs} pairs: the evidence of "
-            f"harm reached E = {1.0 / alpha:.0f}; by chance that happens in at most {alpha:.2%} of harmless "
-            "candidates; no session was served by it",
+            f"{name} is worse by {test.total / test.pairs:.3f} over {test.pairs} pairs of the shadow stage: "
+            f"the evidence of harm reached E = {1.0 / alpha:.0f}; by chance that happens in at most "
+            f"{alpha:.2%} of harmless candidates",
         )
 
-    def lacks(self, policy: Policy, rules: Rules) -> tuple[str, str, str] | None:
-        """Rule, reason and a hold ("" where waiting is enough) for the first that is missing to go on."""
+    def lacks(self, policy: Policy, rules: Rules) -> tuple[str, str, Literal["completeness"] | None] | None:
+        """Rule, reason and a hold (None where waiting is enough) for the first that is missing to go on."""
         if self.pairs < self.min_pairs:
-            return "shadow:pairs", f"shadow: {self.pairs} pairs of {self.min_pairs}", ""
+            return "shadow:pairs", f"shadow: {self.pairs} pairs of {self.min_pairs}", None
         if self.complete < rules.completeness * self.pairs:
             causes = ", ".join(f"{cause} {count}" for cause, count in sorted(self.missing.items()))
             return (
@@ -202,14 +204,15 @@ class ShadowState(msgspec.Struct):
         if e >= policy.max_harm_e:
             return (
                 "shadow:harm_e",
-                f"shadow: {name} shows some harm: E = {e:.1f}, to go on it must be below {policy.max_harm_e:g}",
-                "",
+                f"shadow: {name} shows some harm: E = {e:.1f}; to go on it must be below "
+                f"{policy.max_harm_e:g}",
+                None,
             )
         if waiting := [name for name in self.gates if name not in self.passed]:
             return (
                 "shadow:gates",
                 f"shadow: not shown yet: no worse than tolerated in {', '.join(waiting)}",
-                "",
+                None,
             )
         return None
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.analysis.shadow import ShadowView
 from gateway.domain.rollout import Phase
 
 Action = Literal["bake", "advance", "promote", "roll_back", "hold", "raise_weight"]
@@ -16,7 +17,7 @@ class Position(msgspec.Struct, frozen=True):
     """Where a rollout stands. `stage`: index into the policy's stages, the last one while `in_watch`.
     `stage_since`: when it (or the watch) took effect, store time. `weight`, `q1`, `q0`: in force.
     `raises`: times the weight was raised so far. `idle`: s of this stage that do not count as bake, such
-    as pauses by a person (incidents are subtracted by `decide`)."""
+    as pauses by a person (incidents are subtracted by `decide`). `in_shadow`: before stage 0."""
 
     phase: Phase
     stage: int
@@ -79,7 +80,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
     `bake`, `bake_needs`: s of this stage that count, and the minimum. `canary_units`: canary sessions of
     this stage. `scored`, `sampled`: judged sessions. `at`: the fold's clock, store time. `open_sessions`,
-    `left_out`, `lost_batches`, `dropped`: what the evidence is missing."""
+    `left_out`, `lost_batches`, `dropped`: what the evidence is missing. `shadow`: what pairs have shown, of a
+    rollout whose policy begins so; in that stage the other numbers are of stable alone."""
 
     action: Action
     rule: str
@@ -102,6 +104,7 @@ class Verdict(msgspec.Struct, frozen=True):
     left_out: int = 0
     lost_batches: int = 0
     dropped: int = 0
+    shadow: ShadowView | None = None
 
     def because(
         self, action: Action, rule: str, reason: str, *, hold: HoldReason | None, weight: float | None

@@ -67,8 +67,8 @@ def start(
     by: By,
 ) -> Planned:
     """A rollout of `candidate` against what is live, by hand at a weight, or under a policy at the least
-    weight of its first stage (of a shadow stage: 0): the controller raises it once it has seen the traffic. It counts from `now` +
-    `RAISE_LEAD` (s) on."""
+    weight of its first stage (0 in a shadow stage): the controller raises it once it has seen the traffic.
+    It counts from `now` + `RAISE_LEAD` (s) on."""
     prompt, live = deployment.prompt, deployment.live
     if live is None:
         raise PromptNotDeployed(

@@ -25,6 +25,7 @@ SHADOWED = ("judge", "safety", "errors")  # what a replay of a stable request ca
 ALPHA_BUDGET = 0.05
 
 _ALPHAS = dict(zip(FAMILIES, (0.015, 0.01, 0.01, 0.01, 0.0025, 0.0025), strict=True))
+_SHADOW_ALPHAS = {"judge": 0.01, "safety": 0.005, "errors": 0.005}
 _MARGINS = dict(zip(FAMILIES, (0.0, 0.0, 0.0, 0.5, 0.5, 0.5), strict=True))
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -67,19 +68,19 @@ class Holdback(msgspec.Struct, frozen=True):
 
 class Shadow(msgspec.Struct, frozen=True):
     """A stage before any traffic: the candidate answers copies of stable requests, which nobody is shown
-    (docs/shadow.md). `alpha`: its own error rates, beside those of `alpha_rollback`. At least `min_pairs`; past
-    `max_bake` s without a decision it holds."""
+    (docs/shadow.md). `alpha`: its own error rates, beside those of `alpha_rollback`. At least `min_pairs`;
+    past `max_bake` s without a decision it holds."""
 
     min_pairs: int = 50
     max_bake: float = 604_800.0
-    alpha: dict[str, float] = {"judge": 0.01, "safety": 0.005, "errors": 0.005}
+    alpha: dict[str, float] = msgspec.field(default_factory=lambda: dict(_SHADOW_ALPHAS))
 
     def __post_init__(self) -> None:
         _known("shadow.alpha", self.alpha, SHADOWED)
         spent = sum(self.alpha.values())
         if not all(0.0 < rate < 1.0 for rate in self.alpha.values()) or spent > ALPHA_BUDGET + 1e-12:
             raise InvalidValue(
-                f"shadow.alpha has error rates above 0, at most {ALPHA_BUDGET:g} together; here are {spent:g}",
+                f"shadow.alpha has error rates above 0, at most {ALPHA_BUDGET:g} together, not {spent:g}",
                 param="shadow",
             )
         if self.min_pairs < 1 or not self.max_bake > 0.0:
@@ -202,8 +203,11 @@ def read_policy(raw: str | Mapping[str, Any], known: Mapping[str, Policy] | None
             raise InvalidValue(f"there is no policy {name!r}; there is {', '.join(known)}", param="extends")
         fields = msgspec.to_builtins(known[name])
     _only(given, Policy)
-    if isinstance(given.get("stages"), list):
-        given = {"shadow": None, **_planned(given["stages"]), **_without(given, "stages")}
+    stages = given.pop("stages", None)
+    if isinstance(stages, list):
+        given = {"shadow": None, **_planned(stages), **given}
+    elif stages is not None:
+        given["stages"] = stages
     for key, value in given.items():
         fields[key] = _merged(fields.get(key), _read(key, value))
     try:
@@ -240,10 +244,6 @@ def _planned(stages: list[Any]) -> dict[str, Any]:
     if len(stages) > 1 and stages[-1] in (1, "100%"):
         stages = stages[:-1]
     return {**found, "stages": stages}
-
-
-def _without(given: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name != key}
 
 
 def _stage(value: Any) -> Any:
