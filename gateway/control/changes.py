@@ -140,6 +140,18 @@ async def record(store: Documents, by: By, plan: Callable[[float], Awaitable[Ent
     raise Unavailable(f"{ATTEMPTS} others were faster; nothing was changed, try again", retry_after=1)
 
 
+def archived(ended: Rollout | None) -> tuple[Put, ...]:
+    """A rollout that a change ends, under its own key."""
+    return () if ended is None else (Put(keys.rollout(ended.prompt, ended.id), codec.encode(ended), 0),)
+
+
+def ending(ended: Rollout | None) -> dict[str, Any]:
+    """The same for the audit log."""
+    if ended is None:
+        return {}
+    return {"ended": {"id": ended.id, "candidate": ended.candidate, "phase": ended.phase}}
+
+
 def summary(deployment: Deployment) -> dict[str, Any]:
     """What a deployment serves, short enough for the audit log."""
     told = {"live": deployment.live, "rollout": rollout_summary(deployment.rollout)}

@@ -28,6 +28,7 @@ from gateway.domain.rollout import (
 from gateway.errors import GateNotPassed, InvalidValue, PromptNotDeployed, TransitionRefused
 
 MOST_EXPIRY = 30 * 86_400.0  # s
+FORWARD = frozenset({"promote", "resume", "set_weight"})  # what brings a candidate more traffic
 CAP = 500.0  # measured sessions/s; matters only once the traffic is known
 
 
@@ -127,6 +128,8 @@ def change(
         raise TransitionRefused(f"{event} is the controller's to do")
     if event == "promote" and rollout.in_watch:
         return Planned(deployment)
+    if event in FORWARD and (weight is None or weight > rollout.weights[-1].value):
+        require_gate(deployment, rollout.candidate)
     if event == "promote" and rollout.policy is not None:
         return watch(deployment, now=now)
     if event == "finish" and not rollout.in_watch:
@@ -240,8 +243,18 @@ def expiry_of(deployment: Deployment, version: int, at: float) -> Expiry:
     return Expiry(at, back_to)
 
 
-def set_gate(deployment: Deployment, version: int, gate: Gate) -> Planned:
-    return Planned(replace(deployment, gates={**deployment.gates, version: gate}))
+def set_gate(
+    deployment: Deployment, version: int, gate: Gate, *, now: float = 0.0, by: By | None = None
+) -> Planned:
+    """A suite that is run again and fails takes its version's running rollout back in the same commit: so no
+    order of a start and a result leaves traffic with what failed."""
+    gated = replace(deployment, gates={**deployment.gates, version: gate})
+    rollout = deployment.rollout
+    if by is None or gate.state != "failed" or rollout is None or rollout.candidate != version:
+        return Planned(gated)
+    reason = by.reason or f"its suite {gate.suite} failed: {gate.detail or 'no detail'}"
+    planned = end(gated, rollout, "rolled_back", now=now, by=by._replace(reason=reason))
+    return planned._replace(event="roll_back")
 
 
 def running(deployment: Deployment) -> Rollout:

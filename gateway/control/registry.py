@@ -11,7 +11,16 @@ from __future__ import annotations
 import msgspec
 
 from gateway.control import plan
-from gateway.control.changes import Change, Current, Done, commit, read_deployment
+from gateway.control.changes import (
+    Change,
+    Current,
+    Done,
+    archived,
+    commit,
+    ending,
+    read_deployment,
+    summary,
+)
 from gateway.control.plan import By
 from gateway.domain.names import check_name
 from gateway.domain.prompt import Gate, Metadata, Version, digest
@@ -78,18 +87,23 @@ class Registry:
     async def record_gate(
         self, prompt: str, number: int, gate: Gate, by: By, *, expected: int | None = None
     ) -> Done:
-        """Raises `VersionNotFound`. What is served now does not change by it."""
+        """Raises `VersionNotFound`. What is served changes by it in one case: a rollout of a version that is
+        found to fail is rolled back."""
         await self.version(prompt, number)
 
         async def planned(current: Current) -> Change | None:
             before = current.deployment.gates.get(number)
             stamped = msgspec.structs.replace(gate, at=gate.at or current.now)
-            deployment = plan.set_gate(current.deployment, number, stamped).deployment
+            planned = plan.set_gate(current.deployment, number, stamped, now=current.now, by=by)
+            after = {"version": number, "gate": msgspec.to_builtins(stamped)}
+            if planned.ended is not None:
+                after |= summary(planned.deployment) | ending(planned.ended)
             return Change(
-                deployment,
-                "record_gate",
+                planned.deployment,
+                planned.event or "record_gate",
                 {"version": number, "gate": msgspec.to_builtins(before)},
-                {"version": number, "gate": msgspec.to_builtins(stamped)},
+                after,
+                archived(planned.ended),
             )
 
         return await commit(self.store, prompt, by, planned, expected=expected, steady=False)

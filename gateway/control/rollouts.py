@@ -14,7 +14,16 @@ from typing import Any
 from gateway.control import plan
 from gateway.control.baseline import beginning_of, read_past
 from gateway.control.case import rules_of
-from gateway.control.changes import Change, Current, Done, commit, read_deployment, summary
+from gateway.control.changes import (
+    Change,
+    Current,
+    Done,
+    archived,
+    commit,
+    ending,
+    read_deployment,
+    summary,
+)
 from gateway.control.plan import By, Planned, Under
 from gateway.control.registry import Registry, list_all
 from gateway.control.retention import Kept
@@ -177,11 +186,6 @@ def change_of(current: Current, planned: Planned, action: str, evidence: Any = N
     """One commit of what was planned: the deployment, and the rollout that it ends under its own key."""
     if planned.deployment == current.deployment:
         return None
-    archived: tuple[Put, ...] = ()
-    after = summary(planned.deployment)
-    if planned.ended is not None:
-        ended = planned.ended
-        archived = (Put(keys.rollout(ended.prompt, ended.id), codec.encode(ended), 0),)
-        after["ended"] = {"id": ended.id, "candidate": ended.candidate, "phase": ended.phase}
-    before = summary(current.deployment)
-    return Change(planned.deployment, planned.event or action, before, after, archived, evidence)
+    before, after = summary(current.deployment), summary(planned.deployment) | ending(planned.ended)
+    puts = archived(planned.ended)
+    return Change(planned.deployment, planned.event or action, before, after, puts, evidence)

@@ -19,6 +19,7 @@ import re2
 from gateway.errors import InvalidValue
 from gateway.evals import detect
 from gateway.evals.detect import Probes
+from gateway.evals.flags import FILTERED
 from gateway.evals.rubric import Criterion
 
 MOST_DISTANCE = 2000  # characters of either text that an edit distance is computed for
@@ -30,11 +31,12 @@ AGREEMENT = (
     "It meets it in full.",
 )
 JUDGED_THRESHOLD = 0.75
+WORDS = (("min", 0), ("max", float("inf")))
 
 
 class Run(NamedTuple):
     """One answer of a version to a case. `latency`: s; `cost`: USD, None without a price; `calls`: of tools,
-    each with a name and arguments in JSON."""
+    each with a name and arguments in JSON. `tokens` of the answer, None where the provider does not tell."""
 
     text: str
     question: str = ""
@@ -43,6 +45,7 @@ class Run(NamedTuple):
     latency: float = 0.0
     cost: float | None = None
     probes: Probes | None = None
+    tokens: int | None = None
 
 
 class Result(NamedTuple):
@@ -108,8 +111,12 @@ def regex(run: Run, value: Any, threshold: float | None) -> Result:
 def word_count(run: Run, value: Any, threshold: float | None) -> Result:
     words = len(run.text.split())
     limits = value if isinstance(value, dict) else {"min": value, "max": value}
-    low, high = float(limits.get("min", 0)), float(limits.get("max", float("inf")))
+    low, high = (_number(limits.get(name, default), "word-count") for name, default in WORDS)
     return verdict(low <= words <= high, f"it has {words} words")
+
+
+def max_chars(run: Run, value: Any, threshold: float | None) -> Result:
+    return verdict(len(run.text) <= _number(value, "max-chars"), f"it has {len(run.text)} characters")
 
 
 def levenshtein(run: Run, value: Any, threshold: float | None) -> Result:
@@ -195,7 +202,19 @@ def cost(run: Run, value: Any, threshold: float | None) -> Result:
     return verdict(threshold is not None and run.cost <= threshold, f"it cost {run.cost:.6f} USD")
 
 
+def tokens(run: Run, value: Any, threshold: float | None) -> Result:
+    if run.tokens is None:
+        raise InvalidValue("tokens: the provider does not tell how many an answer has")
+    return verdict(threshold is not None and run.tokens <= threshold, f"it has {run.tokens} tokens")
+
+
 # --- safety
+
+
+def guardrails(run: Run, value: Any, threshold: float | None) -> Result:
+    """The provider's own: promptfoo's name for what it lets through."""
+    stopped = run.finish_reason is not None and run.finish_reason.lower() in FILTERED
+    return verdict(not stopped, f"the provider's filter took it ({run.finish_reason})")
 
 
 def is_refusal(run: Run, value: Any, threshold: float | None) -> Result:
@@ -228,6 +247,7 @@ CHECKS: dict[str, Known] = {
     "starts-with": Known(starts_with),
     "regex": Known(regex),
     "word-count": Known(word_count),
+    "max-chars": Known(max_chars),
     "levenshtein": Known(levenshtein),
     "rouge-n": Known(rouge_n),
     "is-json": Known(is_json, ""),
@@ -236,12 +256,15 @@ CHECKS: dict[str, Known] = {
     "finish-reason": Known(finish_reason),
     "latency": Known(latency, "threshold"),
     "cost": Known(cost, "threshold"),
+    "tokens": Known(tokens, "threshold"),
+    "guardrails": Known(guardrails, ""),
     "is-refusal": Known(is_refusal, ""),
     "no-pii": Known(no_pii, ""),
     "no-secret": Known(no_secret, ""),
     "no-system-prompt-leak": Known(no_leak, ""),
 }
-ALWAYS = frozenset({"no-pii", "no-secret", "no-system-prompt-leak"})
+ALWAYS = frozenset({"guardrails", "no-pii", "no-secret", "no-system-prompt-leak"})
+PAIRED = "select-best"  # asked of the judge with the live version's answer beside it
 
 
 # --- judged
@@ -317,6 +340,12 @@ def _json_of(text: str) -> Any:
         return msgspec.json.decode(text.strip())
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return _NOTHING
+
+
+def _number(value: Any, check: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidValue(f"{check}: {value!r} is no number")
+    return float(value)
 
 
 def _short(value: Any) -> str:

@@ -1,6 +1,7 @@
 """What a suite came to: cases, how often each passed, and the difference to the live version, paired.
 
-    passed       every case passed in its share of runs, and the candidate is not worse than live
+    passed       every case passed in its share of runs, none broke a constraint, and the candidate is not
+                 worse than live
     failed       a case did not
     incomplete   a run had no answer or no judgment: no data, so neither of the two
 
@@ -25,12 +26,14 @@ NAMED = 5  # failed cases in a summary
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """`error`: why there is no data; `failures`: what each failed check says."""
+    """`error`: why there is no data; `failures`: what each failed check says; `broken`: one of them is a
+    constraint, which no share of good runs makes up for."""
 
     score: float
     passed: bool
     failures: tuple[str, ...] = ()
     error: str = ""
+    broken: bool = False
 
 
 class CaseResult(msgspec.Struct, frozen=True):
@@ -41,6 +44,8 @@ class CaseResult(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> State:
+        if any(run.broken for run in self.runs):
+            return "failed"
         if any(run.error for run in self.runs):
             return "incomplete"
         return "passed" if sum(run.passed for run in self.runs) >= self.needs * len(self.runs) else "failed"

@@ -22,20 +22,22 @@ import msgspec
 import yaml
 
 from gateway.errors import InvalidValue
-from gateway.evals.checks import ALWAYS, CHECKS, JUDGED
+from gateway.evals.checks import ALWAYS, CHECKS, JUDGED, PAIRED, Run
 from gateway.evals.rubric import digest_of
 
 MOST_CHARACTERS, MOST_CASES, MOST_REPEATS = 1_000_000, 2000, 50
 TOP = ("description", "prompts", "providers", "defaultTest", "tests", "options")
 TEST = ("description", "vars", "assert", "threshold", "metadata", "options")
-ASSERT = ("type", "value", "threshold", "weight", "metric", "description")
+ASSERT = ("type", "value", "threshold", "weight", "metric", "description", "constraint")
+TRIED = ("regex", "is-json", "contains-json", "word-count", "max-chars")
+KINDS = frozenset({*CHECKS, *JUDGED, PAIRED})
 USER = ("input", "question", "message", "query")
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 
 class Assertion(msgspec.Struct, frozen=True):
-    """`type` is a name of `CHECKS` or `JUDGED`; `negated`: it was written with `not-`."""
+    """`type` is one of `KINDS`; `negated`: it was written with `not-`."""
 
     type: str
     line: int
@@ -43,6 +45,7 @@ class Assertion(msgspec.Struct, frozen=True):
     value: Any = None
     threshold: float | None = None
     weight: float = 1.0
+    constraint: bool = False
 
     @property
     def shown(self) -> str:
@@ -50,8 +53,8 @@ class Assertion(msgspec.Struct, frozen=True):
 
     @property
     def always(self) -> bool:
-        """A constraint: it is never weighed against others."""
-        return self.type in ALWAYS
+        """A constraint: it is never weighed against others, nor made up for by better runs."""
+        return self.constraint or (self.type in ALWAYS and not self.negated)
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -64,6 +67,11 @@ class Case(msgspec.Struct, frozen=True):
     threshold: float | None = None
     repeat: int = 1
     min_pass_rate: float = 1.0
+
+    @property
+    def compares(self) -> bool:
+        """It needs the live version's answer."""
+        return any(each.type == PAIRED for each in self.asserts)
 
 
 class Suite(msgspec.Struct, frozen=True):
@@ -209,8 +217,8 @@ class _Reader:
         if not isinstance(written, str):
             self.fail(line, "an assertion has a `type`")
         kind = written.removeprefix("not-")
-        if kind not in CHECKS and kind not in JUDGED:
-            known = ", ".join(sorted({*CHECKS, *JUDGED}))
+        if kind not in KINDS:
+            known = ", ".join(sorted(KINDS))
             self.fail(line, f"there is no check {written!r}; there is {known}, and each with not-")
         weight, threshold = given.get("weight", 1.0), given.get("threshold")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0.0 <= weight < 1e6:
@@ -220,7 +228,21 @@ class _Reader:
         needs = CHECKS[kind].needs if kind in CHECKS else "value"
         if needs and given.get(needs) is None:
             self.fail(line, f"{written} needs a `{needs}`")
-        return Assertion(kind, line, written != kind, given.get("value"), threshold, float(weight))
+        constraint = given.get("constraint", False)
+        if not isinstance(constraint, bool):
+            self.fail(line, f"constraint is true or false, not {constraint!r}")
+        self._try(kind, given.get("value"), line)
+        negated = written != kind
+        return Assertion(kind, line, negated, given.get("value"), threshold, float(weight), constraint)
+
+    def _try(self, kind: str, value: Any, line: int) -> None:
+        """An expression or schema that is none is refused here, not in the middle of a run."""
+        if kind not in TRIED or "{{" in str(value):
+            return
+        try:
+            CHECKS[kind].check(Run("{}"), value, None)
+        except InvalidValue as error:
+            self.fail(line, error.message)
 
     def _mapping(self, value: Any, line: int, what: str) -> dict[str, Any]:
         if value is None:

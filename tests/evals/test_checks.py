@@ -31,6 +31,7 @@ TOOLS = [{"type": "function", "function": {"name": "look", "parameters": SCHEMA}
         ("regex", r"\d+ EUR", None, "It is 20 EUR.", "It is free."),
         ("word-count", 3, None, "one two three", "one two"),
         ("word-count", {"min": 2, "max": 3}, None, "one two", "one"),
+        ("max-chars", 5, None, "short", "too long"),
         ("levenshtein", "kitten", 3, "sitting", "a dog"),
         ("rouge-n", "the cat sat down", 0.7, "The cat sat", "A dog ran"),
         ("is-json", None, None, " [1] ", "[1"),
@@ -58,6 +59,12 @@ def test_checks_of_how_it_was_answered() -> None:
     assert not CHECKS["latency"].check(run, None, 150).passed
     assert CHECKS["cost"].check(run, None, 0.002).passed
     assert not CHECKS["cost"].check(run, None, 0.0005).passed
+    assert CHECKS["guardrails"].check(run, None, None).passed
+    assert not CHECKS["guardrails"].check(Run("x", finish_reason="SAFETY"), None, None).passed
+    assert CHECKS["tokens"].check(Run("x", tokens=5), None, 5).passed
+    assert CHECKS["tokens"].check(Run("x", tokens=6), None, 5).reason == "it has 6 tokens"
+    with pytest.raises(InvalidValue, match="the provider does not tell"):
+        CHECKS["tokens"].check(Run("x"), None, 5)
     with pytest.raises(InvalidValue, match="the model has no price"):
         CHECKS["cost"].check(Run("x"), None, 1.0)
 
@@ -119,6 +126,12 @@ def test_a_case_passes_in_its_share_of_runs_and_no_data_is_neither(
     runs: list[RunResult], needs: float, state: str
 ) -> None:
     assert case(*runs, needs=needs).state == state
+
+
+def test_no_share_of_good_runs_makes_up_for_a_broken_constraint() -> None:
+    broken = RunResult(0.9, False, ("no-secret (line 3): a secret is in it",), broken=True)
+    assert case(GOOD, GOOD, GOOD, broken, needs=0.5).state == "failed"
+    assert case(NONE, broken, needs=0.0).state == "failed"
 
 
 def test_a_report_fails_with_any_case_and_names_it() -> None:

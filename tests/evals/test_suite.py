@@ -97,6 +97,10 @@ def one(assertion: str, more: str = "") -> str:
         ),
         (one("{type: contains, value: x, weight: -1}"), "weight is a number from 0 up, not -1"),
         (one("{type: is-json, threshold: high}"), "threshold is a number, not 'high'"),
+        (one("{type: regex, value: '('}"), "support.yaml:5: regex: .* is no RE2 expression"),
+        (one("{type: is-json, value: {type: nonsense}}"), "support.yaml:5: the schema is none"),
+        (one("{type: word-count, value: many}"), "support.yaml:5: word-count: 'many' is no number"),
+        (one("{type: is-json, constraint: often}"), "support.yaml:5: constraint is true or false"),
         (
             one("{type: is-json}", "    options: {repeat: 0}\n"),
             "repeat is a whole number from 1 to 50",
@@ -115,3 +119,24 @@ def test_what_is_not_known_is_refused_by_name_and_line(text: str, complaint: str
 
 def test_variables_are_filled_in_and_others_stay() -> None:
     assert filled("{{a}} {{ b }} {{c}}", {"a": 1, "b": "two"}) == "1 two {{c}}"
+
+
+NAMED = """\
+equals contains contains-all contains-any icontains icontains-all icontains-any starts-with regex is-json
+contains-json is-refusal word-count latency cost finish-reason levenshtein rouge-n is-valid-openai-tools-call
+no-pii no-secret no-system-prompt-leak llm-rubric g-eval factuality select-best guardrails max-chars tokens"""
+
+
+@pytest.mark.parametrize("negated", ["", "not-"])
+def test_every_check_is_known_by_its_name_and_with_not(negated: str) -> None:
+    for kind in NAMED.split():
+        value = "threshold: 5" if kind in ("latency", "cost", "tokens") else "value: 5"
+        (case,) = read(one(f"{{type: {negated}{kind}, {value}}}")).cases
+        assert (case.asserts[1].type, case.asserts[1].negated) == (kind, bool(negated))
+
+
+def test_constraints_are_the_safety_checks_and_what_is_said_to_be_one() -> None:
+    (case,) = read(one("{type: contains, value: x, constraint: true}")).cases
+    assert [each.always for each in case.asserts] == [False, True]
+    (case,) = read(one("{type: guardrails}")).cases
+    assert case.asserts[1].always

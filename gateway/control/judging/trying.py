@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import openai
 from openai import AsyncOpenAI
 
+from gateway.control.judging.asserting import Asserter
 from gateway.control.judging.model import NO_KEY, JudgeModel
 from gateway.domain.prompt import Version
 from gateway.errors import InvalidValue, NoAnswer
-from gateway.evals.checks import CHECKS, JUDGED, JUDGED_THRESHOLD, Result, Run
+from gateway.evals.checks import Run
 from gateway.evals.detect import probes_of
-from gateway.evals.question import ask
 from gateway.evals.report import CaseResult, Report, RunResult
-from gateway.evals.rubric import Rubric
-from gateway.evals.suite import Assertion, Case, Suite, filled, user_message
+from gateway.evals.suite import Case, Suite, user_message
 from gateway.prices import PriceList
 from gateway.promptfiles.compiled import compile_prompt
 from gateway.settings import EvalSettings
@@ -34,6 +33,23 @@ from gateway.wire.usage import finish_word, parse_usage
 PAUSE = 0.5  # s between attempts, doubling
 MOST_ANSWER = 256 * 1024
 Progress = Callable[[], None]
+
+
+class Played(NamedTuple):
+    """One run of one case; `run` None where there was no answer."""
+
+    result: RunResult
+    run: Run | None
+
+
+class _Rival(NamedTuple):
+    """The live version's answer to the same case. `there`: it was asked."""
+
+    there: bool
+    run: Run | None
+
+
+Rivals = Sequence[Sequence[Run | None]]  # by case and repeat
 
 
 class Trier:
@@ -52,8 +68,7 @@ class Trier:
         self._settings = settings
         self._base_url = base_url
         self._prices = prices
-        self._nonce = nonce
-        self._judge = judge
+        self._asserter = Asserter(judge, settings.attempts, nonce)
         self._client = AsyncOpenAI(
             base_url=base_url, api_key=api_key or NO_KEY, timeout=settings.timeout, max_retries=0
         )
@@ -61,34 +76,34 @@ class Trier:
 
     async def close(self) -> None:
         await self._client.close()
-        if self._judge is not None:
-            await self._judge[0].close()
+        await self._asserter.close()
 
     async def run(
         self, suite: Suite, version: Version, live: Version | None = None, progress: Progress = lambda: None
     ) -> Report:
-        """Raises `InvalidValue` for a suite that cannot be asked of this version."""
-        cases = await self._cases(suite, version, progress)
-        against = () if live is None else await self._cases(suite, live, progress)
-        comparable = against and not any(case.state == "incomplete" for case in against)
-        return Report(suite.reference, cases, tuple(case.score for case in against) if comparable else ())
+        """The live version answers first, so that the candidate's answers can be compared with its. Raises
+        `InvalidValue` for a suite that cannot be asked of this version."""
+        against = [] if live is None else await self._cases(suite, live, progress)
+        rivals = [[each.run for each in runs] for runs in against]
+        cases = _results(suite, await self._cases(suite, version, progress, rivals))
+        known = _results(suite, against) if against else ()
+        comparable = known and not any(case.state == "incomplete" for case in known)
+        return Report(suite.reference, cases, tuple(case.score for case in known) if comparable else ())
 
-    async def _cases(self, suite: Suite, version: Version, progress: Progress) -> tuple[CaseResult, ...]:
+    async def _cases(
+        self, suite: Suite, version: Version, progress: Progress, rivals: Rivals = ()
+    ) -> list[list[Played]]:
         bodies = [self._body(version, suite, case) for case in suite.cases]
 
-        async def one(case: Case, body: dict[str, Any]) -> RunResult:
+        async def one(index: int, repeat: int) -> Played:
             async with self._room:
-                result = await self._run(version, suite, case, body)
+                rival = _Rival(bool(rivals), rivals[index][repeat] if rivals else None)
+                played = await self._run(version, suite, suite.cases[index], bodies[index], rival)
             progress()
-            return result
+            return played
 
-        pairs = zip(suite.cases, bodies, strict=True)
-        tasks = [[one(case, body) for _ in range(case.repeat)] for case, body in pairs]
-        results = await asyncio.gather(*(asyncio.gather(*each) for each in tasks))
-        return tuple(
-            CaseResult(case.name, case.line, case.min_pass_rate, tuple(runs))
-            for case, runs in zip(suite.cases, results, strict=True)
-        )
+        tasks = [[one(index, n) for n in range(case.repeat)] for index, case in enumerate(suite.cases)]
+        return [list(runs) for runs in await asyncio.gather(*(asyncio.gather(*each) for each in tasks))]
 
     # --- one run
 
@@ -111,23 +126,17 @@ class Trier:
         body: dict[str, Any] = msgspec.json.decode(b"".join(injected.pieces))
         return body
 
-    async def _run(self, version: Version, suite: Suite, case: Case, body: dict[str, Any]) -> RunResult:
+    async def _run(
+        self, version: Version, suite: Suite, case: Case, body: dict[str, Any], rival: _Rival
+    ) -> Played:
+        run: Run | None = None
         try:
             run = await self._answer(version, user_message(suite, case), body)
-            scored = [(each, await self._assert(each, case, run)) for each in case.asserts]
+            if rival.there and rival.run is None and case.compares:
+                raise NoAnswer("the live version gave no answer to compare with")
+            return Played(await self._asserter.result(case, run, rival.run), run)
         except NoAnswer as error:
-            return RunResult(0.0, False, error=error.message)
-        failures = tuple(
-            f"{each.shown} (line {each.line}): {result.reason or 'it holds'}"
-            for each, result in scored
-            if not result.passed
-        )
-        total = sum(each.weight for each, _ in scored)
-        score = sum(each.weight * result.score for each, result in scored) / total if total else 1.0
-        broken = any(each.always and not result.passed for each, result in scored)
-        weighed = all(result.passed for each, result in scored if each.weight)
-        passed = not broken and (weighed if case.threshold is None else score >= case.threshold)
-        return RunResult(score, passed, failures)
+            return Played(RunResult(0.0, False, error=error.message), run)
 
     async def _answer(self, version: Version, question: str, body: dict[str, Any]) -> Run:
         """Raises `NoAnswer`."""
@@ -157,9 +166,8 @@ class Trier:
         choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
         if not choice:
             raise NoAnswer("the provider's answer holds no choice")
-        cost = self._prices.cost(
-            str(body["model"]), parse_usage(found.get("usage")), now=time.time(), base_url=self._base_url
-        )
+        usage = parse_usage(found.get("usage"))
+        cost = self._prices.cost(str(body["model"]), usage, now=time.time(), base_url=self._base_url)
         return Run(
             text=answer_of(raw, MOST_ANSWER),
             question=question,
@@ -168,46 +176,15 @@ class Trier:
             latency=took,
             cost=None if cost is None else cost.uncached,
             probes=probes_of(version.content),
+            tokens=None if usage is None else usage.completion,
         )
 
-    # --- assertions
 
-    async def _assert(self, each: Assertion, case: Case, run: Run) -> Result:
-        value = _filled(each.value, case.vars)
-        if each.type in CHECKS:
-            result = CHECKS[each.type].check(run, value, each.threshold)
-        else:
-            result = await self._judged(each, value, run)
-        return Result(1.0 - float(result.passed), "") if each.negated else result
-
-    async def _judged(self, each: Assertion, value: Any, run: Run) -> Result:
-        """Raises `NoAnswer` where the judge gives no score, and `InvalidValue` where there is none."""
-        if self._judge is None:
-            raise InvalidValue(f"{each.type} (line {each.line}) needs a judge: add the section `judge`")
-        model, name = self._judge
-        criteria = JUDGED[each.type](value)
-        rubric = Rubric("suite", criteria)
-        scores = []
-        for criterion in criteria:
-            for _ in range(self._settings.attempts):
-                asked = ask(rubric, criterion, f"user: {run.question}", run.text, self._nonce())
-                reply = await model.ask(name, asked, criterion)
-                if reply.score is not None:
-                    scores.append(reply.score)
-                    break
-            else:
-                raise NoAnswer(f"the judge gave no score: {reply.cause}")
-        score = sum(scores) / len(scores)
-        needs = JUDGED_THRESHOLD if each.threshold is None else each.threshold
-        return Result(1.0, "") if score >= needs else Result(min(score, 0.999), f"the judge gave {score:.2f}")
-
-
-def _filled(value: Any, variables: Mapping[str, Any]) -> Any:
-    if isinstance(value, str):
-        return filled(value, variables)
-    if isinstance(value, list):
-        return [_filled(each, variables) for each in value]
-    return value
+def _results(suite: Suite, played: list[list[Played]]) -> tuple[CaseResult, ...]:
+    return tuple(
+        CaseResult(case.name, case.line, case.min_pass_rate, tuple(each.result for each in runs))
+        for case, runs in zip(suite.cases, played, strict=True)
+    )
 
 
 def _calls(message: Any) -> tuple[dict[str, Any], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -148,6 +149,31 @@ async def test_concurrent_starts_do_not_get_past_a_gate_that_is_open(stage: Stag
     results = await asyncio.gather(stage.keeper().look(), *(attempt(number) for number in range(30)))
     assert set(results[1:]) == {"refused"}
     assert (await stage.gate(bad)).state == "failed"
+
+
+BEST = """\
+tests:
+  - description: better
+    vars: {input: Hello}
+    assert: [{type: select-best, value: it helps the user%s}]
+"""
+
+
+async def test_the_better_answer_is_chosen_in_both_orders(stage: Stage) -> None:
+    (stage.folder / "best.yaml").write_text(BEST % "")
+    good = await stage.push("good", "best")
+    await stage.keeper().look()
+    gate = await stage.gate(good)
+    assert gate.state == "passed", gate.detail  # nothing is live: there is nothing better
+    await stage.rollouts.deploy("greeter", good, BY)
+    alike, bad = await stage.push("fine", "best"), await stage.push("bad", "best")
+    await stage.keeper().look()
+    assert (await stage.gate(alike)).state == "passed"  # a tie is not worse
+    gate = await stage.gate(bad)
+    assert gate.state == "failed"
+    assert "better (select-best (line 4): the live version's answer is the better one" in gate.detail
+    bodies = [b64decode(entry["body"]) for entry in stage.simulator.provider.journal.last(100)]
+    assert sum(b"second-answer" in body for body in bodies) == 4  # two versions, two orders
 
 
 async def test_two_gatekeepers_run_a_suite_once(stage: Stage) -> None:
