@@ -5,7 +5,7 @@ remote    the same through an admin API (`--url`), by api; without it they work 
 output    values as tables, for people; `--json` prints the values themselves
 prompts   push · versions · live · deploy · gate
 comparing pull · diff
-rollout   start · status, and a command for each event of the rollout's transition table
+rollout   start · status · watch (watching, bars), and a command for each event of its transition table
 audit     list · verify
 keys      create · list · revoke
 alerts    list · retry · test
@@ -20,7 +20,8 @@ planning  plan: what a policy takes at some traffic
 simulate  simulate: how often it would be wrong
 reference docs/configuration.md, written from the settings
 
-Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store or admin API unavailable.
+Exit codes: 0 done · 1 refused or failed · 2 usage or configuration · 3 store or admin API unavailable ·
+130 interrupted.
 """
 
 import typer

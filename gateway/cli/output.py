@@ -102,7 +102,7 @@ def rollouts(views: Sequence[RolloutView]) -> RenderableType:
                 str(view.candidate),
                 str(view.baseline),
                 view.phase,
-                _weight(view),
+                weight_of(view),
                 when(view.started_at),
                 view.started_by,
                 when(view.ended_at),
@@ -321,15 +321,15 @@ def _what_happened(item: Pushed) -> str:
     return "new metadata" if item.metadata_changed else "unchanged"
 
 
-def _weight(view: RolloutView) -> str:
+def weight_of(view: RolloutView) -> str:
     return f"{view.weight:g}" if view.announced is None else f"{view.weight:g} → {view.announced:g}"
 
 
 def _sentence(view: RolloutView) -> str:
-    return f"rollout {view.id} of {view.prompt}/{view.candidate} is {view.phase} at weight {_weight(view)}"
+    return f"rollout {view.id} of {view.prompt}/{view.candidate} is {view.phase} at weight {weight_of(view)}"
 
 
 def _rollout_cells(view: RolloutView | None) -> tuple[str, str, str, str]:
     if view is None:
         return (NOTHING, NOTHING, NOTHING, NOTHING)
-    return (str(view.candidate), _weight(view), view.phase, view.id)
+    return (str(view.candidate), weight_of(view), view.phase, view.id)

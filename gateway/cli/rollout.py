@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import output, watching
 from gateway.cli.prompts import PromptArgument, VersionArgument
 from gateway.cli.session import ReasonOption, RevisionOption, Session, operation
 from gateway.control.rollouts import DEFAULT_POLICY, Start
@@ -48,6 +48,9 @@ async def start(
 async def status(session: Session, prompt: PromptArgument) -> tuple[RolloutView, ...]:
     """The rollouts of a prompt, newest first, and what can be done now."""
     return await session.operations.rollouts(prompt)
+
+
+watching.register(app)
 
 
 @app.command(epilog="Example: prompt-canary rollout weight support-agent 0.5")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +30,7 @@ from gateway.storage import local
 from gateway.storage.create import store_of
 from gateway.supervisor import read_settings
 
-REFUSED, USAGE, UNAVAILABLE = 1, 2, 3
+REFUSED, USAGE, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 130
 DEFAULT_CONFIG = Path("config/quickstart.yaml")
 
 ConfigOption = Annotated[
@@ -67,6 +67,8 @@ class Session:
 
 Command = Callable[..., Awaitable[Any]]
 Show = Callable[[Any], RenderableType]
+Follow = Callable[..., AsyncIterator[Any]]
+Display = Callable[[bool], AbstractContextManager[Callable[[Any], None]]]  # of whether JSON is wanted
 
 
 def operation(show: Show, *, failed: Callable[[Any], bool] = lambda value: False) -> Callable[[Command], Any]:
@@ -74,23 +76,51 @@ def operation(show: Show, *, failed: Callable[[Any], bool] = lambda value: False
     printed too, with exit code 1."""
 
     def decorate(function: Command) -> Callable[..., None]:
-        def command(**options: Any) -> None:
-            shared = {name: options.pop(name) for name in _SHARED}
-            as_json = shared["as_json"]
-            with exit_on_error(as_json):
-                value = asyncio.run(_run(function, shared, options))
-                print_value(value, show, as_json)
-                if failed(value):
-                    raise typer.Exit(REFUSED)
+        def body(shared: dict[str, Any], options: dict[str, Any]) -> None:
+            value = asyncio.run(_run(function, shared, options))
+            print_value(value, show, shared["as_json"])
+            if failed(value):
+                raise typer.Exit(REFUSED)
 
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        parameters = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in (*own, *_SHARED.values())]
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {item.name: item.annotation for item in parameters}
-        command.__name__, command.__doc__ = function.__name__, function.__doc__
-        return command
+        return _command(function, body)
 
     return decorate
+
+
+def following(display: Display, *, failed: Callable[[Any], bool]) -> Callable[[Follow], Any]:
+    """Make a command of an async generator: each value is shown as it comes. Exit code 1 if the last one has
+    `failed`, 130 if the person at the terminal ends it."""
+
+    def decorate(function: Follow) -> Callable[..., None]:
+        def body(shared: dict[str, Any], options: dict[str, Any]) -> None:
+            try:
+                value = asyncio.run(_follow(function, shared, options, display))
+            except KeyboardInterrupt:
+                raise typer.Exit(INTERRUPTED) from None
+            if failed(value):
+                raise typer.Exit(REFUSED)
+
+        return _command(function, body)
+
+    return decorate
+
+
+def _command(
+    function: Callable[..., Any], body: Callable[[dict[str, Any], dict[str, Any]], None]
+) -> Callable[..., None]:
+    """With the function's own options and the shared ones, which is what typer makes options of."""
+
+    def command(**options: Any) -> None:
+        shared = {name: options.pop(name) for name in _SHARED}
+        with exit_on_error(shared["as_json"]):
+            body(shared, options)
+
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    parameters = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in (*own, *_SHARED.values())]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {item.name: item.annotation for item in parameters}
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    return command
 
 
 def print_value(value: Any, show: Show, as_json: bool) -> None:
@@ -149,6 +179,15 @@ def signing_keys_of(settings: Settings) -> tuple[str, ...]:
 async def _run(function: Command, shared: dict[str, Any], options: dict[str, Any]) -> Any:
     async with opened(shared["config"], shared["url"], shared["token"]) as (operations, administration):
         return await function(Session(operations, administration, shared["actor"]), **options)
+
+
+async def _follow(function: Follow, shared: dict[str, Any], options: dict[str, Any], display: Display) -> Any:
+    value = None
+    async with opened(shared["config"], shared["url"], shared["token"]) as (operations, administration):
+        with display(shared["as_json"]) as show:
+            async for value in function(Session(operations, administration, shared["actor"]), **options):
+                show(value)
+    return value
 
 
 def _shared_options(

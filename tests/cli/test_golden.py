@@ -46,6 +46,7 @@ COVERED = {
     "pct_\\1.<secret>": r"pct_([\w.-]+)\.[\w-]{43}",
     "<milliseconds> ms": r"\b\d+ ms",
     "bucket is <bucket>": r"bucket is 0\.\d{4}",
+    "<bar>": r"[█░]{10,}",
     "\\1": r"\b[\d.]+ → ([\d.]+)",  # a weight that was announced a second ago may be in force
     "  ": r"(?<=\S) {2,}",
 }

@@ -2,7 +2,9 @@
 
     asking   one answer by a whole rubric, until there is a score or a reason why not
     model    one question to an OpenAI-compatible API: structured output, else a tool call, else plain
+    benches  by whom and by what each rollout is judged, frozen by its first item
     budget   what judging has cost in this day and in each rollout
+    claims   a queue's items, each settled in a task of its own
     ledger   scores into evidence logs, numbered as the fold wants them
     loop     claim → ask → one record in the evidence log and the item done, in one transaction
 

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from gateway.domain.observation import Batch, Scored, encode_batch
 from gateway.errors import GatewayError
 from gateway.storage import keys
-from gateway.storage.base import Queue
+from gateway.storage.base import Store
 
 KEPT = 256  # rollouts
+RECORDS = 5  # attempts to record a score
+AGAIN = 1.0  # s between them
 
 
 class Ledger:
     """A log's batches of one writer are folded in order and once each, so they go out one at a time. After a
     call of which nobody knows what it did, the writer gets a new name rather than a gap in its numbers."""
 
-    def __init__(self, queue: Queue, owner: str) -> None:
+    def __init__(self, store: Store, queue: str, owner: str) -> None:
+        self._store = store
         self._queue = queue
         self._owner = owner
         self._books: dict[str, _Book] = {}
         self._starts = 0
 
-    async def record(self, id: str, rollout: str, record: Scored, now: float) -> bool:
-        """False if the item is another's by now, or done: then nothing is written."""
+    async def settle(self, id: str, rollout: str, record: Scored) -> bool:
+        """False if the item is another's by now, or done: then nothing is written. A repeated attempt does no
+        harm: the item is done once. Raises what the last one failed with."""
+        for attempt in range(1, RECORDS + 1):
+            try:
+                now = (await self._store.tick()).now
+                return await self._record(id, rollout, msgspec.structs.replace(record, judged_at=now), now)
+            except GatewayError:
+                if attempt == RECORDS:
+                    raise
+                await asyncio.sleep(AGAIN)
+        raise AssertionError
+
+    async def _record(self, id: str, rollout: str, record: Scored, now: float) -> bool:
         while True:
             book = self._books.get(rollout) or self._open(rollout)
             async with book.lock:
@@ -33,8 +50,8 @@ class Ledger:
     async def _write(self, book: _Book, id: str, rollout: str, record: Scored, now: float) -> bool:
         batch = encode_batch(Batch(book.writer, book.sequence + 1, now, (record,)))
         try:
-            done = await self._queue.acknowledge(
-                keys.JUDGING, self._owner, id, log=keys.evidence(rollout), values=[batch]
+            done = await self._store.acknowledge(
+                self._queue, self._owner, id, log=keys.evidence(rollout), values=[batch]
             )
         except GatewayError:
             self._books.pop(rollout, None)
