@@ -355,16 +355,18 @@ def _metrics(process: Process, store: Store) -> Metrics:
         found = await process.metrics()
         try:
             tick = await store.tick()
-            free, claimed, dead = await store.depth(keys.JUDGING)
+            depths = [(queue, await store.depth(queue)) for queue in (keys.JUDGING, keys.SHADOWING)]
         except GatewayError:
             return [*found, ("store_up", (), (0,))]
         return [
             *found,
             ("store_up", (), (1,)),
             ("store_revision", (), (tick.revision,)),
-            ("queue_items", (keys.JUDGING, "free"), (free,)),
-            ("queue_items", (keys.JUDGING, "claimed"), (claimed,)),
-            ("queue_items", (keys.JUDGING, "dead"), (dead,)),
+            *(
+                ("queue_items", (queue, state), (count,))
+                for queue, depth in depths
+                for state, count in zip(("free", "claimed", "dead"), depth, strict=True)
+            ),
         ]
 
     return metrics

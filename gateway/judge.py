@@ -16,6 +16,8 @@ from gateway.app import Process, main, owner, with_store
 from gateway.control.judging.gate import Gatekeeper
 from gateway.control.judging.loop import Judge
 from gateway.control.judging.model import JudgeModel
+from gateway.control.judging.pairing import Pairing
+from gateway.control.judging.replaying import Replayer
 from gateway.control.judging.trying import Trier
 from gateway.errors import ConfigError, InvalidValue
 from gateway.evals.rubric import Rubric, read_rubric
@@ -36,8 +38,10 @@ async def run_judge(process: Process) -> None:
     store = store_of(settings)
     works = []
     if settings.judge is not None:
-        judge = build_judge(settings, store, await asyncio.to_thread(read_rubrics, settings.judge))
+        rubrics = await asyncio.to_thread(read_rubrics, settings.judge)
+        judge = build_judge(settings, store, rubrics)
         works.append(judge.run)
+        works.append(build_pairing(settings, store, rubrics).run)
     if settings.evals is not None:
         works.append(build_gatekeeper(settings, store).run)
     process.ready()
@@ -85,6 +89,16 @@ def build_judge(settings: Settings, store: Store, rubrics: dict[str, Rubric]) ->
     if not priced:
         logger.warning("calls of %s have no price: name one in `prices`, or no limit holds", section.model)
     return Judge(store, section, rubrics, prices, owner=f"judge-{owner()}")
+
+
+def build_pairing(settings: Settings, store: Store, rubrics: dict[str, Rubric]) -> Pairing:
+    """Raises `ConfigError` for a rubric that is not there, or an expression that is none."""
+    section, prices = _section(settings), PriceList(settings.prices)
+    replayer = Replayer(settings.shadow, settings.providers, prices, flags=settings.evidence.flags)
+    if not any(each.api_key for each in settings.providers) and settings.shadow.api_key is None:
+        logger.info("no upstream has a key: a shadow stage asks without one; shadow.api_key names one")
+    owned = f"shadow-{owner()}"
+    return Pairing(store, (section, settings.shadow), rubrics, prices, replayer, owner=owned)
 
 
 def read_rubrics(section: JudgeSettings) -> dict[str, Rubric]:

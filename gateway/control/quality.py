@@ -21,9 +21,17 @@ class JudgeView(msgspec.Struct, frozen=True):
     digest: str
 
 
+class ShadowWork(msgspec.Struct, frozen=True):
+    """Of a shadow stage: who judges its pairs, and what copies and judging have cost. `spent.scored`: pairs;
+    `spent.unscored`: missing ones by cause, and those that were not taken (`spend`, `ended`)."""
+
+    judge: JudgeView
+    spent: Spent
+
+
 class Quality(msgspec.Struct, frozen=True):
     """`judge`: None before the first score. `spent` on this rollout; `waiting`, `under_way`, `dead`: items of
-    all rollouts in the judge's queue. `feedback`: by outcome and arm."""
+    all rollouts in the judge's queue. `feedback`: by outcome and arm. `shadow`: None before a pair."""
 
     rollout: str
     judge: JudgeView | None
@@ -32,6 +40,7 @@ class Quality(msgspec.Struct, frozen=True):
     under_way: int
     dead: int
     feedback: dict[str, dict[str, Told]]
+    shadow: ShadowWork | None = None
 
 
 async def quality(store: Store, rollout: Rollout) -> Quality:
@@ -44,7 +53,16 @@ async def quality(store: Store, rollout: Rollout) -> Quality:
         Spent() if spent is None else codec.decode_document(spent, Spent),
         *(await store.depth(keys.JUDGING)),
         summarise(told),
+        await _shadow(store, rollout.id),
     )
+
+
+async def _shadow(store: Store, id: str) -> ShadowWork | None:
+    bench, spent = await store.get(keys.pair_bench(id)), await store.get(keys.shadow_spend(id))
+    if bench is None:
+        return None
+    known = Spent() if spent is None else codec.decode_document(spent, Spent)
+    return ShadowWork(_shown(codec.decode_document(bench, Bench)), known)
 
 
 def _shown(bench: Bench) -> JudgeView:

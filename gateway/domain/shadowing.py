@@ -1,7 +1,7 @@
 """What a worker hands to the shadow stage: a stable request as the client sent it, and how it was answered.
 
-`rollout` and session name it, so a session brings one pair however often it is handed on. Nobody is shown what
-the candidate makes of it.
+`rollout` and session name it, so a session brings one pair however often it is handed on. Nobody is shown
+what the candidate makes of it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from gateway.domain.observation import Drawn, Outcome
 
 
 class Copy(msgspec.Struct, frozen=True, array_like=True):
-    """`path` and `body` for another answer that is neither streamed nor stored (`wire.replay`); `variables` in
-    JSON. `answer`, `outcome` and `flags` of stable. `due_at`: store time, s, by which the pair must be
+    """`path` and `body` for another answer that is neither streamed nor stored (`wire.replay`); `variables`
+    in JSON. `answer`, `outcome` and `flags` of stable. `due_at`: store time, s, by which the pair must be
     judged."""
 
     prompt: str

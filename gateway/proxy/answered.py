@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.domain.observation import Outcome
-from gateway.domain.outcome import ending_of, outcome
+from gateway.domain.outcome import code_of, ending_of, outcome
 from gateway.errors import ClientError, GatewayError, PromptError
 from gateway.evals.flags import flags_of
 from gateway.proxy.judging import Said
 from gateway.proxy.recorder import Seen
+from gateway.proxy.shadowing import Shadowed
 from gateway.proxy.tracing import Ending
 from gateway.telemetry.counts import VersionCounts
 from gateway.telemetry.logs import access
@@ -105,6 +106,8 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     if not worker.recorder.measures(choice):
         return
     text = _text(notes, exchange.scanner) if whole and notes is not None and notes.status < 400 else None
+    flags = () if text is None else _flags(exchange, text, answer.finish_reason)
+    copied = exchange.copied
     sent = exchange.sent_at or received
     answered = exchange.answered_at or worker.fine_clock()  # its last byte may have waited for a pin
     seen = Seen(
@@ -116,7 +119,8 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         again=exchange.headers.get(b"x-stainless-retry-count", b"0") != b"0",
         cost=None if cost is None or usage is None else cost.uncached,
         said=None if text is None else _said(exchange, text),
-        flags=() if text is None else _flags(exchange, text, answer.finish_reason),
+        flags=flags,
+        shadowed=Shadowed(copied, text or "", how, flags) if copied is not None else None,
     )
     worker.recorder.ended(choice, seen)
 
@@ -207,14 +211,3 @@ def _read(
     if scanner is not None:
         return Answer(scanner.usage, scanner.finish_reason, scanner.error, scanner.response_id)
     return (None if notes is None else notes.answer(read)) or NOTHING
-
-
-def code_of(error: object) -> str | int | None:
-    """`code` of an error object, or its `type`; None where there is no error."""
-    if error is None or error is False:
-        return None
-    if isinstance(error, dict):
-        for name in ("code", "type"):
-            if isinstance(error.get(name), str | int) and error[name]:
-                return error[name]  # type: ignore[no-any-return]
-    return "error"

@@ -13,12 +13,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-
-import re2
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from gateway.domain.judging import Item, encode_item
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import GatewayError
+from gateway.evals.redaction import Redaction
 from gateway.storage import keys
 from gateway.storage.base import Queue
 
@@ -26,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 MOST = 1000  # items that wait, at most 64 KiB each
 AGAIN = 1.0  # s between attempts while the store is down
-INSTEAD = "[redacted]"
 
 
 class Said(NamedTuple):
@@ -36,29 +34,47 @@ class Said(NamedTuple):
     answer: str
 
 
-class Outbox:
-    """`redact` are RE2 expressions; what they find goes no further. `now`: store time, s. Raises
-    `ConfigError` for an expression that is none."""
+class Waiting(Protocol):
+    @property
+    def id(self) -> str: ...
 
-    def __init__(self, queue: Queue, *, redact: Sequence[str], now: Callable[[], float]) -> None:
+    @property
+    def due_at(self) -> float: ...
+
+
+Sent = TypeVar("Sent", bound=Waiting)
+
+
+class Sender(Generic[Sent]):
+    """Items on their way to a queue of the store. `pack`: as they go out. `now`: store time, s."""
+
+    def __init__(
+        self,
+        store: Queue,
+        queue: str,
+        pack: Callable[[Sent], bytes],
+        *,
+        now: Callable[[], float],
+        most: int = MOST,
+    ) -> None:
         self.given_up = 0  # items that came too late
-        self.lost: Callable[[Item, str], None] = lambda item, cause: None  # told of those that never went out
+        self.lost: Callable[[Sent, str], None] = lambda item, cause: None  # told of those that never went out
         self._tried = False  # the oldest: whether the store has it then nobody knows
+        self._store = store
         self._queue = queue
-        self._redact = [_compiled(pattern) for pattern in redact]
+        self._pack = pack
         self._now = now
-        self._waiting: deque[Item] = deque()
+        self._most = most
+        self._waiting: deque[Sent] = deque()
         self._news = asyncio.Event()
 
-    def offer(self, item: Item) -> str:
-        """Why it cannot be judged; "" if it can."""
-        if not item.answer.strip():
-            return "empty"
-        if len(self._waiting) >= MOST:
-            return "overflow"
+    def put(self, item: Sent) -> bool:
+        """False if there is no room."""
+        if len(self._waiting) >= self._most:
+            return False
         self._waiting.append(item)
         self._news.set()
-        return ""
+        return True
 
     async def run(self) -> None:
         while True:
@@ -73,10 +89,10 @@ class Outbox:
         item = self._waiting[0]
         if self._now() < item.due_at:
             try:
-                await self._queue.enqueue(keys.JUDGING, item.id, encode_item(self._redacted(item)))
+                await self._store.enqueue(self._queue, item.id, self._pack(item))
             except GatewayError as error:
                 self._tried = True
-                logger.warning("answers to be judged wait: %s", error.message)
+                logger.warning("items for the queue %s wait: %s", self._queue, error.message)
                 return False
         else:
             self.given_up += 1
@@ -91,15 +107,21 @@ class Outbox:
         while self._waiting and await self.send():
             pass
 
-    def _redacted(self, item: Item) -> Item:
-        question, answer = item.question, item.answer
-        for pattern in self._redact:
-            question, answer = pattern.sub(INSTEAD, question), pattern.sub(INSTEAD, answer)
-        return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer)
 
+class Outbox(Sender[Item]):
+    """`redact` are RE2 expressions; what they find goes no further. Raises `ConfigError` for an expression
+    that is none."""
 
-def _compiled(pattern: str) -> Any:
-    try:
-        return re2.compile(pattern)
-    except re2.error as error:
-        raise ConfigError(f"judge.redact: {pattern!r} is no RE2 expression: {error}") from error
+    def __init__(self, queue: Queue, *, redact: Sequence[str], now: Callable[[], float]) -> None:
+        super().__init__(queue, keys.JUDGING, self._packed, now=now)
+        self._redaction = Redaction(redact)
+
+    def offer(self, item: Item) -> str:
+        """Why it cannot be judged; "" if it can."""
+        if not item.answer.strip():
+            return "empty"
+        return "" if self.put(item) else "overflow"
+
+    def _packed(self, item: Item) -> bytes:
+        question, answer = self._redaction.applied(item.question), self._redaction.applied(item.answer)
+        return encode_item(Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer))

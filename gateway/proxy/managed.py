@@ -37,6 +37,7 @@ from gateway.wire.sse import EventScanner
 from gateway.wire.texts import question_of
 
 if TYPE_CHECKING:
+    from gateway.proxy.shadowing import Copied
     from gateway.proxy.tracing import Trace
     from gateway.proxy.worker import Worker
 
@@ -56,6 +57,7 @@ class Managed(Exchange):
         "choice",
         "chunks",
         "complete_at",
+        "copied",
         "ended",
         "fields",
         "headers",
@@ -107,6 +109,7 @@ class Managed(Exchange):
         self.request: Request | None = None
         self.selection: Selection | None = None
         self.notes: Notes | None = None
+        self.copied: Copied | None = None  # for a shadow stage
         self.question: str | None = None  # in words, where the answer may become evidence
         self.recorded = False
         self.complete_at = self.sent_at = self.answered_at = 0.0  # by the fine clock
@@ -249,6 +252,8 @@ class Managed(Exchange):
         self._send(ask_usage=self.asked_model() not in self.worker.no_usage)
         if fields is not None and self.worker.recorder.measures(choice):
             self.question = question_of(fields, MOST_QUESTION)
+            if self.worker.shadowing is not None:
+                self.copied = self.worker.shadowing.copy(self, choice, fields)
         if choice.alias is not None and choice.rollout and choice.session is not None:
             self.aliasing = Aliasing(self.worker.aliases, choice.session, choice.alias, self._settle)
 

@@ -20,6 +20,7 @@ from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
 from gateway.domain.request_id import RequestId, sign
 from gateway.domain.rollout import Rollout
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
+from gateway.evals.redaction import Redaction
 from gateway.prices import PriceList
 from gateway.proxy.aliases import AliasBoard
 from gateway.proxy.base import Handler, Head, Link, unforeseen
@@ -38,6 +39,7 @@ from gateway.proxy.named import Named, names_model
 from gateway.proxy.pins import PinBoard
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.router import Router
+from gateway.proxy.shadowing import Shadowing
 from gateway.proxy.snapshots import Snapshots, Versions
 from gateway.proxy.tracing import Tracing
 from gateway.settings import Settings
@@ -105,6 +107,7 @@ class Worker:
             self.outbox = Outbox(store, redact=settings.judge.redact, now=self.store_now)
             self.outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
             self.recorder.judge = self._to_judge
+        self.shadowing = self._shadowing()
         self.desk = Desk(store, self.keys, max_age=settings.feedback.max_age, now=self.store_now)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
@@ -184,6 +187,22 @@ class Worker:
         )
         return sign(id, self.keys[0]).encode()
 
+    def _shadowing(self) -> Shadowing | None:
+        """Copies for shadow stages, where there is a judge for them."""
+        settings = self.settings
+        if settings.judge is None:
+            return None
+        shadowing = Shadowing(
+            self.store,
+            settings.shadow,
+            Redaction(settings.judge.redact),
+            running=lambda: self.snapshots.measured,
+            now=self.store_now,
+            clock=self.clock,
+        )
+        self.recorder.shadow = shadowing.take
+        return shadowing
+
     def _to_judge(self, rollout: Rollout, unit: Drawn, said: Said) -> str:
         assert self.outbox is not None
         limit = rollout.rules.get("judge_limit", DEFAULT_RULES.judge_limit)
@@ -222,6 +241,8 @@ class Worker:
         ]
         if self.outbox is not None:
             self._tasks.append(loop.create_task(self.outbox.run()))
+        if self.shadowing is not None:
+            self._tasks.append(loop.create_task(self.shadowing.sender.run()))
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises what ended one of the loops: a new process is better than half a worker."""
@@ -356,6 +377,8 @@ class Worker:
         await self.recorder.close()
         if self.outbox is not None:
             await self.outbox.close()
+        if self.shadowing is not None:
+            await self.shadowing.sender.close()
         if self.exporter is not None:
             await self.exporter.close()
         await self.store.close()

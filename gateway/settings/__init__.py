@@ -7,6 +7,7 @@ string values and nowhere else. An error names the file, the field, the value an
     base        words for all sections
     providers   upstreams, breakers, prices
     judge       the judge's model, rubrics and limits
+    shadow      copies of stable requests for a shadow stage
     telemetry   traces, logs
     model       every section, and the whole
     load        YAML to settings
@@ -34,6 +35,7 @@ from gateway.settings.model import (
     policies_of,
 )
 from gateway.settings.providers import Breaker, Price, Upstream
+from gateway.settings.shadow import ShadowSettings
 from gateway.settings.telemetry import Logs, Traces
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "SessionSource",
     "Sessions",
     "Settings",
+    "ShadowSettings",
     "SimulatorSettings",
     "SqliteSettings",
     "Timeouts",

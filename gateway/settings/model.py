@@ -12,6 +12,7 @@ from gateway.settings.alerts import Alerts
 from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
 from gateway.settings.judge import EvalSettings, JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
+from gateway.settings.shadow import ShadowSettings
 from gateway.settings.telemetry import Logs, Traces
 
 
@@ -284,6 +285,7 @@ class Settings(Section):
     feedback: FeedbackSettings = FeedbackSettings()
     judge: JudgeSettings | None = None
     evals: EvalSettings | None = None
+    shadow: ShadowSettings = ShadowSettings()
     traces: Traces = Traces()
     logs: Logs = Logs()
     policies: dict[NamePattern, dict[str, Any]] = {}

@@ -25,8 +25,8 @@ HARMLESS = (None, "function", "custom")  # tools that the client executes
 
 
 def copied(path: bytes, fields: Fields, most: int) -> tuple[bytes, str]:
-    """The body to be asked again, and why there is none: `large` (more than `most` bytes), `tools`, `stateful`
-    or `unreadable`; "" if there is."""
+    """The body to be asked again, and why there is none: `large` (more than `most` bytes), `tools`,
+    `stateful` or `unreadable`; "" if there is."""
     if len(fields.body) > most:
         return b"", "large"
     try:
