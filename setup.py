@@ -1,4 +1,4 @@
-"""Compile the data path to C, where a C compiler is there; without one the same sources are interpreted.
+"""Compile the data path and the fold to C where there is a C compiler; without one they are interpreted.
 
 See docs/adr/0004-compiled-data-path.md. Everything else about the distribution is in pyproject.toml.
 """
@@ -11,6 +11,10 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
 COMPILED = """
+analysis/bloom
+analysis/entries
+analysis/evidence
+analysis/held
 domain/assignment
 domain/outcome
 domain/pins
@@ -42,6 +46,8 @@ proxy/upstream_call
 proxy/upstream_connection
 proxy/upstream_response
 proxy/worker
+simulation/sessions
+stats/pending
 telemetry/counts
 telemetry/histograms
 wire/chat

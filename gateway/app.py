@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -29,17 +30,21 @@ from gateway.control.gauges import decided, running
 from gateway.control.registry import Registry
 from gateway.control.retention import Keep
 from gateway.control.seed import seed
+from gateway.control.tracing import verdicts
 from gateway.errors import ConfigError, GatewayError, PromptError, Unavailable
 from gateway.proxy.gauges import counted, standing
 from gateway.proxy.worker import Worker, build_worker
 from gateway.settings import Admin, Settings, policies_of
 from gateway.simulator.server import read_scenario, start_simulator
-from gateway.storage import keys
+from gateway.storage import keys, local
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
+from gateway.telemetry.delivery import resource
 from gateway.telemetry.logs import configure
+from gateway.telemetry.measured import measured
 from gateway.telemetry.metrics import Sample
 from gateway.telemetry.reports import Reports
+from gateway.telemetry.tracer import exporting
 from gateway.web.admin import Entrance, build_admin, build_health
 from gateway.web.metrics import Metrics, metrics_route
 
@@ -69,6 +74,7 @@ class Process:
         self.informed = asyncio.Event()
         self.store_is_down = False  # it was, when this process first needed it
         self.reports = Reports(reports)
+        self.since = 0  # ns since the epoch: when the supervisor began to count
         self._metrics: asyncio.Future[list[Sample]] | None = None  # asked for
         self._lifeline: asyncio.Task[None] | None = None
 
@@ -117,6 +123,7 @@ class Process:
         async for line in reader:
             told = orjson.loads(line)
             if "metrics" in told:
+                self.since = told["since"]
                 if self._metrics is not None and not self._metrics.done():
                     self._metrics.set_result(told["metrics"])
                 self._metrics = None
@@ -177,11 +184,13 @@ async def run_services(process: Process) -> None:
             loopback=entrance.is_loopback,
             bootstrap=entrance.bootstrap_token,
             refusals=entrance.refusals_per_minute,
+            streams=entrance.event_streams,
         ),
         own_of(process.settings, process.settings.signing_keys),
     )
-    admin.add_routes([metrics_route(_metrics(process, store))])
-    async with _site(admin, process.sock):
+    metrics = _metrics(process, store)
+    admin.add_routes([metrics_route(metrics)])
+    async with _site(admin, process.sock), _exported(process, metrics):
         await asyncio.wait((seeding, stopped), return_when=asyncio.FIRST_COMPLETED)
         if seeding.done():
             seeding.result()
@@ -203,7 +212,9 @@ async def _control(process: Process, store: Store) -> None:
     telling = asyncio.create_task(
         _tell(process, lambda: {"counts": decided(controller), "gauges": running(controller)})
     )
-    await controller.run(process.stop)
+    async with exporting(process.settings, random.SystemRandom()) as tracer:
+        controller.on_recorded = verdicts(tracer)
+        await controller.run(process.stop)
     telling.cancel()
 
 
@@ -240,8 +251,9 @@ async def run_health(process: Process) -> None:
     opening = asyncio.create_task(_open_when_up(process, store))
     readiness = _readiness(process, store)
     health = build_health(readiness)
-    health.add_routes([metrics_route(_metrics(process, store))])
-    async with _site(health, process.sock):
+    metrics = _metrics(process, store)
+    health.add_routes([metrics_route(metrics)])
+    async with _site(health, process.sock), _exported(process, metrics):
         process.ready()
         await process.stop.wait()
         opening.cancel()
@@ -343,6 +355,7 @@ def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[st
             "stopping": stopping,
             "children": children,
             "store": health,
+            "overrides": local.shown_overrides(Path(process.settings.data_directory)),
         }
 
     return readiness
@@ -370,6 +383,12 @@ def _metrics(process: Process, store: Store) -> Metrics:
         ]
 
     return metrics
+
+
+def _exported(process: Process, metrics: Metrics) -> contextlib.AbstractAsyncContextManager[None]:
+    """The supervisor's counts, which outlive this process, to a collector if there is one."""
+    settings = process.settings.metrics
+    return measured(settings, metrics, lambda: process.since, resource(settings, os.getppid()))
 
 
 async def run_simulator(process: Process) -> None:

@@ -25,6 +25,7 @@ from gateway.prices import PriceList
 from gateway.settings import EvalSettings, JudgeSettings, Settings
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
+from gateway.telemetry.tracer import Tracer, exporting
 
 logger = logging.getLogger("gateway.judge")  # it runs as __main__
 
@@ -36,36 +37,36 @@ async def run_judge(process: Process) -> None:
     """Ready at once: requests are served without it."""
     settings = process.settings
     store = store_of(settings)
-    works = []
-    if settings.judge is not None:
-        rubrics = await asyncio.to_thread(read_rubrics, settings.judge)
-        judge = build_judge(settings, store, rubrics)
-        works.append(judge.run)
-        works.append(build_pairing(settings, store, rubrics).run)
-    if settings.evals is not None:
-        works.append(build_gatekeeper(settings, store).run)
-    process.ready()
+    async with exporting(settings, secrets.SystemRandom()) as tracer:
+        works = []
+        if settings.judge is not None:
+            rubrics = await asyncio.to_thread(read_rubrics, settings.judge)
+            works.append(build_judge(settings, store, rubrics, tracer).run)
+            works.append(build_pairing(settings, store, rubrics).run)
+        if settings.evals is not None:
+            works.append(build_gatekeeper(settings, store, tracer).run)
+        process.ready()
 
-    async def work() -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for each in works:
-                tasks.create_task(each(process.stop))
+        async def work() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                for each in works:
+                    tasks.create_task(each(process.stop))
 
-    await with_store(process, store, work)
+        await with_store(process, store, work)
 
 
-def build_gatekeeper(settings: Settings, store: Store) -> Gatekeeper:
+def build_gatekeeper(settings: Settings, store: Store, tracer: Tracer | None = None) -> Gatekeeper:
     """Raises `ConfigError` for a folder of suites that is not there."""
     section = settings.evals
     assert section is not None
     folder = Path(section.suites)
     if not folder.is_dir():
         raise ConfigError(f"evals.suites: {folder} is not a folder")
-    trier = build_trier(settings)
+    trier = build_trier(settings, tracer)
     return Gatekeeper(store, trier, folder, owner=f"gate-{owner()}", compare=section.compare_with_live)
 
 
-def build_trier(settings: Settings) -> Trier:
+def build_trier(settings: Settings, tracer: Tracer | None = None) -> Trier:
     section, first = settings.evals or EvalSettings(), settings.providers[0]
     judge = None if settings.judge is None else (JudgeModel(settings.judge), settings.judge.model)
     return Trier(
@@ -75,12 +76,15 @@ def build_trier(settings: Settings) -> Trier:
         PriceList(settings.prices),
         lambda: secrets.token_hex(16),
         judge,
+        tracer,
     )
 
 
-def build_judge(settings: Settings, store: Store, rubrics: dict[str, Rubric]) -> Judge:
+def build_judge(
+    settings: Settings, store: Store, rubrics: dict[str, Rubric], tracer: Tracer | None = None
+) -> Judge:
     """Raises `ConfigError` for a rubric that is not there, or limits in USD for a model without a price."""
-    section, prices = _section(settings), PriceList(settings.prices)
+    section, prices = judge_section(settings), PriceList(settings.prices)
     priced = prices.tariff(section.model, now=time.time(), base_url=section.base_url) is not None
     if not priced and section.model_dump(include=LIMITS, exclude_defaults=True):
         raise ConfigError(
@@ -88,12 +92,12 @@ def build_judge(settings: Settings, store: Store, rubrics: dict[str, Rubric]) ->
         )
     if not priced:
         logger.warning("calls of %s have no price: name one in `prices`, or no limit holds", section.model)
-    return Judge(store, section, rubrics, prices, owner=f"judge-{owner()}")
+    return Judge(store, section, rubrics, prices, owner=f"judge-{owner()}", tracer=tracer)
 
 
 def build_pairing(settings: Settings, store: Store, rubrics: dict[str, Rubric]) -> Pairing:
     """Raises `ConfigError` for a rubric that is not there, or an expression that is none."""
-    section, prices = _section(settings), PriceList(settings.prices)
+    section, prices = judge_section(settings), PriceList(settings.prices)
     replayer = Replayer(settings.shadow, settings.providers, prices, flags=settings.evidence.flags)
     if not any(each.api_key for each in settings.providers) and settings.shadow.api_key is None:
         logger.info("no upstream has a key: a shadow stage asks without one; shadow.api_key names one")
@@ -118,7 +122,8 @@ def read_rubrics(section: JudgeSettings) -> dict[str, Rubric]:
     return found
 
 
-def _section(settings: Settings) -> JudgeSettings:
+def judge_section(settings: Settings) -> JudgeSettings:
+    """Raises `ConfigError` without one."""
     if settings.judge is None:
         raise ConfigError("judge: the configuration has no such section")
     return settings.judge

@@ -11,6 +11,7 @@
     monitor      incident, hard stop, completeness
     evidence     the fold: batches of the evidence log → state
     decide       policy, position, state, now → verdict
+    trust        what follows from doubts about the judge
     verdict      their words: Position, Verdict
 
 Use:

@@ -3,12 +3,13 @@
 In this order, the first that applies:
 
     roll_back      a family's harm was found, or the canary's first requests all failed; in every phase
-    hold           the provider fails (incident); the arms' shares are wrong (srm)
+    hold           the provider fails (incident); the arms' shares are wrong (srm); the judge drifts (judge)
     watch          advance when it has lasted
     shadow         enough pairs, no harm in them, its gates passed → advance
     stage          not the last: minimum bake, minimum units, every harm E below the policy's, completeness
                    → advance
-    last stage     the same without minimum units, and every gate passed → promote
+    last stage     the same without minimum units, and every gate passed → promote,
+                   unless nothing but a judge of whom nobody knows whether it agrees with people says so
     time           near the maximum bake: raise_weight; past it: wait on, bounded, then hold (evidence)
 
 No timer promotes: time only ever adds a condition.
@@ -22,6 +23,7 @@ from gateway.analysis.evidence import Evidence
 from gateway.analysis.reach import needed_weight
 from gateway.analysis.report import describe
 from gateway.analysis.state import State
+from gateway.analysis.trust import forbids_more, forbids_promotion
 from gateway.analysis.verdict import Action, HoldReason, Position, Verdict
 from gateway.domain.policy import Policy
 from gateway.domain.rollout import FINAL
@@ -32,15 +34,21 @@ Answer = tuple[Action, str, str, HoldReason | None, float | None]
 
 def decide(policy: Policy, position: Position, evidence: Evidence, now: float) -> Verdict:
     """`now`: store time, s. The policy is the one that the evidence was started with."""
-    action, rule, reason, hold, weight = (
+    action, rule, reason, hold, weight = answer(policy, position, evidence, now)
+    verdict = describe(policy, position, evidence, now)
+    return verdict.because(action, rule, reason, hold=hold, weight=weight)
+
+
+def answer(policy: Policy, position: Position, evidence: Evidence, now: float) -> Answer:
+    """The verdict without the numbers: action, rule, reason, hold and weight."""
+    return (
         _harm(evidence)
         or _waits(position, evidence)
+        or _doubted(policy, position)
         or (_watch(policy, position, evidence, now) if position.in_watch else None)
         or (_shadow(policy, position, evidence, now) if position.in_shadow else None)
         or _stage(policy, position, evidence, now)
     )
-    verdict = describe(policy, position, evidence, now)
-    return verdict.because(action, rule, reason, hold=hold, weight=weight)
 
 
 def bake(position: Position, evidence: Evidence, now: float) -> float:
@@ -113,6 +121,11 @@ def _waits(position: Position, evidence: Evidence) -> Answer | None:
     return None
 
 
+def _doubted(policy: Policy, position: Position) -> Answer | None:
+    why = forbids_more(policy, position.doubt)
+    return ("hold", "judge_drift", why, "judge", None) if why else None
+
+
 def _watch(policy: Policy, position: Position, evidence: Evidence, now: float) -> Answer:
     lasted, needs = bake(position, evidence, now), policy.holdback.watch
     if lasted >= needs:
@@ -146,6 +159,8 @@ def _stage(policy: Policy, position: Position, evidence: Evidence, now: float) -
     last = position.stage >= len(policy.stages) - 1
     missing = _missing(policy, position, evidence, now, last=last)
     if missing is None:
+        if last and (why := forbids_promotion(policy, position.doubt)):
+            return "hold", "judge_uncalibrated", why, "judge", None
         if last:
             return "promote", "gates", "every gate has passed and nothing speaks of harm", None, None
         return (
@@ -158,7 +173,7 @@ def _stage(policy: Policy, position: Position, evidence: Evidence, now: float) -
     rule, reason, hold = missing
     if hold is not None:
         return "hold", rule, reason, hold, None
-    if rule in ("units", "gates", "harm_e"):
+    if rule in ("units", "gates", "harm_e", "completeness"):
         return _short_of_time(policy, position, evidence, now, (rule, reason))
     return "bake", rule, reason, None, None
 
@@ -175,8 +190,10 @@ def _missing(
     if not last and canaries < policy.min_units:
         return "units", f"{canaries} canary sessions of {policy.min_units}", None
     judged = "judge" in policy.gates
-    if judged and (what := state.completeness.missing(policy.tolerance["judge"], state.rules)):
-        return "completeness", what, "completeness"
+    if judged and (short := state.completeness.missing(policy.tolerance["judge"], state.rules)):
+        if short.sure:
+            return "completeness", short.words, "completeness"
+        return "completeness", f"{short.words}; these are too few to tell", None
     if judged and last and not sum(state.completeness.scored):
         return "judge", "no score has come, and the policy's gates include the judge", "judge"
     high = [(name, e) for name, e in evidence.harms() if e >= policy.max_harm_e]
@@ -200,7 +217,7 @@ def _short_of_time(
     rules = evidence.state.rules
     elapsed = now - position.started_at
     if (
-        rule != "harm_e"
+        rule in ("units", "gates")
         and elapsed >= rules.raise_after * policy.max_bake
         and position.raises < rules.max_raises
     ):

@@ -119,6 +119,7 @@ class Evidence:
         before = state.clock
         if isfinite(batch.written_at):
             state.clock = max(before, batch.written_at)
+        requests = failed = 0  # stable's, and those that the provider failed
         for record in batch.records:
             if type(record) is Pair:
                 if state.shadow is not None:
@@ -129,9 +130,14 @@ class Evidence:
             if unit is None:
                 continue
             if type(record) is Observed:
+                if not unit.canary:
+                    requests += 1
+                    failed += record.outcome == "provider"
                 self._observed(unit, record)
             elif type(record) is Scored:
                 self._scored(unit, record)
+        if requests:
+            state.incident.add(state.clock, requests, failed)
         self._advance()
         if state.shadow is not None:
             state.shadow.advance(state.clock, state.rules)
@@ -174,16 +180,14 @@ class Evidence:
             return None
         if int(pinned_at) < state.folded_to:
             unit.folded = True
-            self._assign(unit)
+            self._entries.assigned(unit)
         self._open.add(unit)
         return unit
 
     def _observed(self, unit: Unit, record: Observed) -> None:
         state = self.state
         outcome = record.outcome
-        if not unit.canary:
-            state.incident.add(state.clock, outcome == "provider")
-        if outcome != "client":
+        if outcome != "client" and not state.hard_stop.succeeded:
             state.hard_stop.add(unit.canary, outcome != "ok", state.clock, state.rules)
         if record.again:
             return
@@ -253,7 +257,7 @@ class Evidence:
             self._entries.start([name for name in state.comparisons if name != "judge"])
             state.starts += 1
         unit.folded = True
-        self._assign(unit)
+        self._entries.assigned(unit)
         if unit.events and unit.early:
             self._entries.events(unit, unit.events)
         if unit.ended:
@@ -261,16 +265,11 @@ class Evidence:
         elif not state.warm(unit.pinned_at):
             self._entries.late(unit)
 
-    def _assign(self, unit: Unit) -> None:
-        self.state.assigned.update(unit.canary, unit.share)
-        self.state.sessions[unit.canary] += 1
-
     def _complete(self, unit: Unit) -> None:
         """Its first request has ended, and its watermark has passed."""
         if not unit.first_reached:
             return
         state = self.state
-        state.completed.update(unit.canary, unit.share)
         if unit.canary:
             state.canaries[state.stage_at(unit.pinned_at)] += 1
         self._entries.ended(unit)
@@ -284,15 +283,15 @@ class Evidence:
             return  # there was nothing to judge
         state.completeness.add(unit.canary, unit.pinned_at, unit.score is not None)
         if unit.score is not None:
-            state.scored.update(unit.canary, unit.judged_share)
             self._entries.score(unit, unit.score)
 
     # --- what decide asks
 
     def harms(self) -> list[tuple[str, float]]:
-        """E of harm of each metric that can hold or roll back, at most 1e299."""
+        """E of harm of each metric that can hold or roll back, at most 1e299; of its first start alone where
+        that is more: the weight of later starts costs a rollback time, but need not hurry an advance."""
         return [
-            (name, exp(min(test.harm.get(), 690.0)))
+            (name, exp(min(max(test.harm.get(), test.harm.wealth.first()), 690.0)))
             for name, test in self.state.comparisons.items()
             if BY_NAME[name].role != "observe"
         ]

@@ -5,9 +5,12 @@ These are rules of operation, not tests: an incident holds, and its end releases
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from gateway.analysis.rules import Rules
+from gateway.stats.intervals import watched
 
 PRIOR = 500  # requests that the provider's error rate before the rollout counts for
 FEW_FAILURES = 2  # one failed request is no incident
@@ -20,7 +23,7 @@ class Incident(msgspec.Struct):
 
     Active while the rate is above max(10 %, 5 × baseline). Attributes: `seconds`, (second, requests, failed)
     of the fold's clock, oldest first; `requests`, `failed`: outside of incidents, the baseline;
-    `before`: the rate before the rollout.
+    `before`: the rate before the rollout; `held`: failed ones in `seconds`.
     """
 
     before: float = 0.0
@@ -28,21 +31,26 @@ class Incident(msgspec.Struct):
     requests: int = 0
     failed: int = 0
     active: bool = False
+    held: int = 0
 
-    def add(self, clock: float, failed: bool) -> None:
+    def add(self, clock: float, requests: int, failed: int) -> None:
         second = int(clock)
+        self.held += failed
         if self.seconds and self.seconds[-1][0] == second:
-            _, requests, failures = self.seconds[-1]
-            self.seconds[-1] = (second, requests + 1, failures + failed)
+            _, before, failures = self.seconds[-1]
+            self.seconds[-1] = (second, before + requests, failures + failed)
         else:
-            self.seconds.append((second, 1, int(failed)))
+            self.seconds.append((second, requests, failed))
         if not self.active:
-            self.requests += 1
+            self.requests += requests
             self.failed += failed
 
     def update(self, clock: float, rules: Rules) -> bool:
         """Whether an incident is on at `clock`."""
         self._forget(clock - rules.incident_longest)
+        if self.held < FEW_FAILURES:
+            self.active = False
+            return False
         requests, failures = self.recent(clock, rules)
         bar = max(rules.incident_rate, rules.incident_times * self.baseline)
         self.active = failures >= FEW_FAILURES and failures > bar * requests
@@ -66,13 +74,15 @@ class Incident(msgspec.Struct):
     def _forget(self, since: float) -> None:
         old = 0
         while old < len(self.seconds) and self.seconds[old][0] < since:
+            self.held -= self.seconds[old][2]
             old += 1
         if old:
             del self.seconds[:old]
 
 
 class HardStop(msgspec.Struct):
-    """All of the canary's first requests failed while stable's did not. Counts are of requests."""
+    """All of the canary's first requests failed while stable's did not. Counts are of requests, until one
+    of the canary's succeeded."""
 
     canary: int = 0
     succeeded: bool = False
@@ -97,13 +107,22 @@ class HardStop(msgspec.Struct):
             self.at = clock
 
 
+class Shortage(NamedTuple):
+    """Scores are missing, in words. `sure`: not by chance alone."""
+
+    words: str
+    sure: bool
+
+
 class Completeness(msgspec.Struct):
-    """Scores that came, of those that should have. Pairs are (stable, canary); pins in store time."""
+    """Scores that came, of those that should have. Pairs are (stable, canary); pins in store time. `missed`:
+    sessions without a score since the newest with one."""
 
     sampled: list[int] = msgspec.field(default_factory=lambda: [0, 0])
     scored: list[int] = msgspec.field(default_factory=lambda: [0, 0])
     newest_sampled: float = 0.0
     newest_scored: float = 0.0
+    missed: int = 0
 
     def add(self, canary: bool, pinned_at: float, scored: bool) -> None:
         self.sampled[canary] += 1
@@ -111,24 +130,37 @@ class Completeness(msgspec.Struct):
         if scored:
             self.scored[canary] += 1
             self.newest_scored = max(self.newest_scored, pinned_at)
+        self.missed = 0 if scored else self.missed + 1
 
-    def missing(self, tolerance: float, rules: Rules) -> str:
-        """What is wrong, in words; empty if nothing is. Scores that are missing in one arm more than in the
-        other could hide any difference; half the judge's tolerance is what may be hidden."""
+    def missing(self, tolerance: float, rules: Rules) -> Shortage | None:
+        """What is missing, None if nothing is. Scores that are missing in one arm more than in the other
+        could hide any difference; half the judge's tolerance is what may be hidden.
+
+        A share of few sessions is above or below its limit by chance; it is surely below where an interval
+        that may be watched says so."""
         if not min(self.sampled):
-            return ""
+            return None
         stable, canary = [got / of for got, of in zip(self.scored, self.sampled, strict=True)]
+        came = f"scores came for {stable:.1%} of stable's and {canary:.1%} of the canary's judged sessions"
         if min(stable, canary) < rules.completeness:
-            return (
-                f"scores came for {stable:.1%} of stable's and {canary:.1%} of the canary's judged sessions; "
-                f"needed are {rules.completeness:.0%}"
-            )
-        if abs(stable - canary) >= tolerance / 2.0:
-            return (
-                f"scores came for {stable:.1%} of stable's and {canary:.1%} of the canary's judged sessions; "
-                f"the arms may differ by {tolerance / 2.0:.1%}"
-            )
+            sure = any(high < rules.completeness for _, high in self._bounds(rules))
+            return Shortage(f"{came}; needed are {rules.completeness:.0%}", sure)
+        allowed = tolerance / 2.0
+        if abs(stable - canary) >= allowed:
+            (low, high), (canary_low, canary_high) = self._bounds(rules)
+            sure = max(low - canary_high, canary_low - high) >= allowed
+            return Shortage(f"{came}; the arms may differ by {allowed:.1%}", sure)
         age = self.newest_sampled - self.newest_scored
         if age > rules.score_age:
-            return f"the newest scored session is {age:.0f} s older than the newest judged one"
-        return ""
+            by_chance = (1.0 - rules.completeness) ** self.missed
+            return Shortage(
+                f"the newest scored session is {age:.0f} s older than the newest judged one",
+                by_chance <= rules.completeness_alpha,
+            )
+        return None
+
+    def _bounds(self, rules: Rules) -> list[tuple[float, float]]:
+        """Of the share of scored sessions in each arm."""
+        alpha = rules.completeness_alpha / 2.0
+        found = [watched(got, of, alpha) for got, of in zip(self.scored, self.sampled, strict=True)]
+        return [(each.low, each.high) for each in found]

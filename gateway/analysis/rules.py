@@ -23,7 +23,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at once; later ones are left out, and counted.
 
     `hard_stop`: roll back when so many first requests of the canary failed, all of them. `incident_*`: see
-    `monitor.Incident`. `completeness`: least share of judged sessions with a score, in each arm.
+    `monitor.Incident`. `completeness`: least share of judged sessions with a score, in each arm;
+    a hold says that it is not reached with this error rate, `completeness_alpha`, however often one looks.
     `score_age`: the newest session with a score may be so much older than the newest that should have one.
     `raise_after`: share of the maximum bake after which a weight is raised, at most `max_raises` times.
     `extension`: share of the maximum bake that is added before a rollout without evidence holds.
@@ -46,12 +47,15 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     incident_rate: float = 0.1
     incident_times: float = 5.0
     completeness: float = 0.9
+    completeness_alpha: float = 0.01
     score_age: float = 900.0
     raise_after: float = 0.5
     max_raises: int = 3
     extension: float = 0.5
 
     def __post_init__(self) -> None:
+        if not 0.0 < self.completeness_alpha < 1.0:
+            raise InvalidValue("completeness_alpha lies between 0 and 1", param="completeness_alpha")
         numbers = [getattr(self, name) for name in self.__struct_fields__]
         if not all(0.0 <= number < 1e9 for number in numbers):
             raise InvalidValue("every limit is a number from 0 up", param="rules")

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from gateway.analysis.shadow import ShadowView
+from gateway.analysis.trust import Doubt
 from gateway.domain.rollout import Phase
 
 Action = Literal["bake", "advance", "promote", "roll_back", "hold", "raise_weight"]
@@ -17,7 +18,8 @@ class Position(msgspec.Struct, frozen=True):
     """Where a rollout stands. `stage`: index into the policy's stages, the last one while `in_watch`.
     `stage_since`: when it (or the watch) took effect, store time. `weight`, `q1`, `q0`: in force.
     `raises`: times the weight was raised so far. `idle`: s of this stage that do not count as bake, such
-    as pauses by a person (incidents are subtracted by `decide`). `in_shadow`: before stage 0."""
+    as pauses by a person (incidents are subtracted by `decide`). `in_shadow`: before stage 0.
+    `doubt`: why the judge is not believed."""
 
     phase: Phase
     stage: int
@@ -30,6 +32,7 @@ class Position(msgspec.Struct, frozen=True):
     raises: int = 0
     idle: float = 0.0
     in_shadow: bool = False
+    doubt: Doubt = ""
 
 
 class MetricView(msgspec.Struct, frozen=True):

@@ -8,6 +8,8 @@ import sys
 
 import typer
 
+from gateway.cli.session import JsonOption
+
 _EXAMPLE = "Example: prompt-canary demo"
 
 
@@ -15,6 +17,8 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=_EXAMPLE)(demo)
 
 
-def demo() -> None:
-    """Two minutes without a network: one version that is promoted by itself, and one that is rolled back."""
-    raise typer.Exit(subprocess.run([sys.executable, "-m", "gateway.cli.story"], check=False).returncode)
+def demo(as_json: JsonOption = False) -> None:
+    """Two minutes without a network: one version that is promoted by itself, and one that is rolled back.
+    With --json each step is an object on a line of its own."""
+    command = [sys.executable, "-m", "gateway.cli.story", *(["--json"] if as_json else [])]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)

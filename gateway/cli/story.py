@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import socket
 import sys
 import tempfile
@@ -74,8 +75,9 @@ VERSIONS = (
 
 
 class Story:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, as_json: bool) -> None:
         self.folder = folder
+        self.as_json = as_json
         self.port, self.admin, self.provider = free_ports(3)
         api = AdminApi(f"http://127.0.0.1:{self.admin}")
         self.operations, self.administration = RemoteOperations(api), RemoteAdministration(api)
@@ -85,7 +87,13 @@ class Story:
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
-        print(f"{time.monotonic() - self._began:5.1f} s  {text}", flush=True)
+        after = time.monotonic() - self._began
+        step = (
+            json.dumps({"seconds": round(after, 1), "says": text})
+            if self.as_json
+            else f"{after:5.1f} s  {text}"
+        )
+        print(step, flush=True)
 
     # --- the gateway
 
@@ -219,11 +227,11 @@ async def explain(story: Story) -> None:
     story.say(f"session {story.last_session} gets version {found.version}: {found.why[-1]}")
 
 
-async def main() -> int:
+async def main(as_json: bool) -> int:
     failures = 0
 
     with tempfile.TemporaryDirectory(prefix="prompt-canary-demo-") as folder:
-        story = Story(Path(folder))
+        story = Story(Path(folder), as_json)
 
         def check(holds: bool, what: str) -> None:
             nonlocal failures
@@ -246,4 +254,4 @@ def free_ports(count: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    sys.exit(asyncio.run(main("--json" in sys.argv)))

@@ -17,6 +17,7 @@ alerts      from the audit log to people
 expiry      emergency deploys that expire are taken back
 duties      what the services process does by itself
 explain     why a request, or a session, got its version
+library     differences (comparing), cards (card), files, policies, labels, pins (sessions)
 views       what people are shown
 operations  everything a person can do, as one protocol, and its implementation on a store
 administration  what people do to the gateway itself, in the same way

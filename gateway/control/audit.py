@@ -109,6 +109,12 @@ async def read_page(
     return AuditPage(tuple(found), found[-1].sequence if more else None)
 
 
+async def entries_after(store: Documents, sequence: int, limit: int) -> tuple[AuditEntry, ...]:
+    """Up to `limit` entries that follow `sequence`, in their order."""
+    documents = await store.list(keys.AUDIT, after=keys.audit(sequence), limit=limit)
+    return tuple(codec.decode_document(document, AuditEntry) for document in documents)
+
+
 async def verify(store: Documents) -> Verification:
     """Read the whole chain and prove it. Entries that are added meanwhile are not looked at."""
     document = await store.get(keys.AUDIT_HEAD)

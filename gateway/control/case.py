@@ -17,6 +17,8 @@ from gateway.analysis.evidence import Evidence
 from gateway.analysis.rules import Rules
 from gateway.analysis.verdict import Position, Verdict
 from gateway.control.baseline import NOTHING, Beginning, Past, Recent, past_of, read_beginning
+from gateway.control.exemplars import Exemplars
+from gateway.control.oversight import LOOK, UNKNOWN, Standing, standing
 from gateway.control.traffic import Traffic
 from gateway.domain.observation import decode_batch
 from gateway.domain.rollout import Rollout
@@ -75,12 +77,15 @@ class Case:
         self.position = self.checkpointed = position
         self.size = 0
         self.traffic = Traffic(now)
+        self.exemplars = Exemplars()
         self.decided_at = 0.0
         self.checkpoint_at = now
         self.shown_at = 0.0
         self.recorded: Decision | None = None
         self.newest: Decision | None = None
         self.sampled_at = now
+        self.standing = UNKNOWN
+        self.looked_at = float("-inf")
 
     @classmethod
     async def open(cls, store: Documents, rollout: Rollout, now: float) -> Case:
@@ -122,15 +127,22 @@ class Case:
                 continue
             if self.evidence.fold(batch):
                 self.traffic.add(batch)
+                self.exemplars.add(batch)
                 self.recent.add(batch)
             if self.evidence.alarm and not alarmed:
                 return True
         return False
 
+    async def look(self, store: Documents, now: float) -> None:
+        """What is known of the judge, now and then. Raises `GatewayError`."""
+        if now >= self.looked_at + LOOK:
+            self.standing = await standing(store, self.rollout)
+            self.looked_at = now
+
     def decide(self, now: float) -> Decision:
         rollout = self.rollout
         assert rollout.policy is not None
-        at = position_of(rollout, now)
+        at = position_of(rollout, now, self.standing)
         verdict = decide(rollout.policy, at, self.evidence, now)
         self.decided_at = now
         self.newest = Decision(self.position, now, at, steps_of(rollout), verdict)
@@ -190,7 +202,7 @@ def steps_of(rollout: Rollout) -> tuple[float, ...]:
     return (*rollout.stages[1:], rollout.watch_since) if rollout.in_watch else rollout.stages[1:]
 
 
-def position_of(rollout: Rollout, now: float) -> Position:
+def position_of(rollout: Rollout, now: float, standing: Standing = UNKNOWN) -> Position:
     weight = rollout.weight_at(now)
     return Position(
         phase=rollout.phase,
@@ -204,4 +216,5 @@ def position_of(rollout: Rollout, now: float) -> Position:
         in_shadow=rollout.in_shadow,
         raises=rollout.raises,
         idle=rollout.paused_for(now),
+        doubt=standing.doubt,
     )

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 
@@ -66,6 +68,7 @@ class Controller:
         self.lease: Lease | None = None
         self.cases: dict[str, Case] = {}  # by rollout
         self.events: Counter[str] = Counter()  # changes made since the start
+        self.on_recorded: Callable[[Case, int], None] = unheard  # news is in `recorded`; ns when it was asked
         self._store = store
         self._owner = owner
         self._cap = cap
@@ -212,9 +215,12 @@ class Controller:
         now = (await self._store.tick()).now
         if not news and now < case.decided_at + IDLE:
             return
+        await case.look(self._store, now)
+        began = time.time_ns()
         decision = case.decide(now)
         done = await self._act(running, case, decision)
-        await self._keep(case, decision, "" if done is None else done.event)
+        if await self._keep(case, decision, "" if done is None else done.event):
+            self.on_recorded(case, began)
 
     async def _open(self, rollout: Rollout) -> Case | None:
         if rollout.id in self._unreadable:
@@ -265,8 +271,9 @@ class Controller:
         self.events[done.event] += 1
         return done
 
-    async def _keep(self, case: Case, decision: Decision, acted: str) -> None:
-        """Record what was decided where it is news or was acted on, and now and then all the same."""
+    async def _keep(self, case: Case, decision: Decision, acted: str) -> bool:
+        """Record what was decided where it is news or was acted on, and now and then all the same; whether it
+        was news."""
         due = decision.now >= case.checkpoint_at + CHECKPOINT
         news = bool(acted) or case.is_news(decision)
         if news or due:
@@ -285,6 +292,11 @@ class Controller:
             await self._write(*puts)
             if due and not acted:
                 case.checkpointed = position
+        return news
 
     async def _write(self, *puts: Put) -> None:
         await self._store.commit(puts, fence=self._fence)
+
+
+def unheard(*_: object) -> None:
+    """Nobody listens."""

@@ -8,7 +8,7 @@ said here is what its next request gets, on every worker that has no local overr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -17,7 +17,7 @@ from gateway.control.rollouts import Rollouts
 from gateway.domain import request_id
 from gateway.domain.assignment import Arm, bucket
 from gateway.domain.pins import Ask, Assignment, LookUp, Pin, PinRules, View, decide, decode_pin, resolve
-from gateway.domain.rollout import FINAL, Rollout
+from gateway.domain.rollout import FINAL, Deployment, Rollout
 from gateway.errors import InvalidValue, NotFound, PromptNotDeployed
 from gateway.storage import keys
 from gateway.storage.base import Store
@@ -33,6 +33,16 @@ _SAYS = {
     "weight": "its next request draws it by its bucket",
     "pin": "it keeps the version that it has",
 }
+
+
+class Place(NamedTuple):
+    """Where a session is found: its key as the client sends it, in what `kind` names; `client` is the id of
+    the client's key, where the gateway issues keys."""
+
+    prompt: str
+    key: str
+    kind: KeyKind = "header"
+    client: str = ""
 
 
 class StoredPin(msgspec.Struct, frozen=True):
@@ -103,14 +113,9 @@ class Explainer:
     async def session(self, prompt: str, key: str, kind: KeyKind, client: str = "") -> Explanation:
         """What the session's next request gets; `client` is the id of the client's key, where the gateway
         issues keys. Raises `PromptNotFound` or `PromptNotDeployed`."""
-        raw = key.encode("utf-8", "surrogateescape")
-        if not 1 <= len(raw) <= MAX_KEY:
-            raise InvalidValue(f"a session's key is 1 to {MAX_KEY} bytes", param="session")
-        deployment, _ = await self._registry.deployment(prompt)
+        deployment, session = await self._locate(Place(prompt, key, kind, client))
         if deployment.live is None:
             raise PromptNotDeployed(f"{prompt} has no live version yet: deploy one", param="prompt")
-        secret = self._known_keys()[0]
-        session = session_hash(secret, prompt, client.encode(), SessionKey(kind, raw))
         rollout, now = deployment.rollout, (await self._store.tick()).now
         pin = None if rollout is None else await self._pin(rollout, session)
         drawn = _draw(View(deployment.live, rollout, now, 0.0), session, pin, self._rules)
@@ -127,6 +132,21 @@ class Explainer:
             pin=None if pin is None else shown(pin),
             why=_of_session(rollout, now, place, pin, drawn),
         )
+
+    async def pin(self, place: Place) -> tuple[bytes, Rollout | None, StoredPin | None]:
+        """The session's keyed hash, the rollout that runs, and its pin in it. Raises `PromptNotFound`."""
+        deployment, session = await self._locate(place)
+        rollout = deployment.rollout
+        pin = None if rollout is None else await self._pin(rollout, session)
+        return session, rollout, None if pin is None else shown(pin)
+
+    async def _locate(self, place: Place) -> tuple[Deployment, bytes]:
+        raw = place.key.encode("utf-8", "surrogateescape")
+        if not 1 <= len(raw) <= MAX_KEY:
+            raise InvalidValue(f"a session's key is 1 to {MAX_KEY} bytes", param="session")
+        deployment, _ = await self._registry.deployment(place.prompt)
+        secret, client = self._known_keys()[0], place.client.encode()
+        return deployment, session_hash(secret, place.prompt, client, SessionKey(place.kind, raw))
 
     def _known_keys(self) -> list[bytes]:
         if not self._keys:

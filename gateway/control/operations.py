@@ -148,7 +148,7 @@ class StoreOperations:
         rollout = None
         if deployment.rollout is not None:
             rollout = await self._rollout_view(deployment.rollout)
-        return DeploymentView(prompt, revision, live, digest, rollout, deployment.expiry)
+        return DeploymentView(prompt, revision, live, digest, rollout, deployment.expiry, deployment.labels)
 
     async def version(self, prompt: str, number: int) -> VersionDetail:
         version = await self._registry.version(prompt, number)

@@ -64,7 +64,7 @@ class RolloutView(msgspec.Struct, frozen=True):
 
 class DeploymentView(msgspec.Struct, frozen=True):
     """What a prompt serves; `revision` is what `If-Match` compares. `expiry`: when an emergency deploy is
-    taken back, and to which version."""
+    taken back, and to which version. `labels` are movable names of versions."""
 
     prompt: str
     revision: int
@@ -72,6 +72,7 @@ class DeploymentView(msgspec.Struct, frozen=True):
     digest: str | None
     rollout: RolloutView | None
     expiry: Expiry | None
+    labels: dict[str, int] = {}
 
 
 class VersionView(msgspec.Struct, frozen=True):
@@ -92,7 +93,7 @@ class VersionDetail(msgspec.Struct, frozen=True):
     metadata_history: tuple[MetadataEntry, ...]
 
 
-class PromptView(DeploymentView, frozen=True):
+class PromptView(DeploymentView, frozen=True, kw_only=True):
     """A deployment and all versions, the newest first."""
 
     versions: tuple[VersionView, ...]

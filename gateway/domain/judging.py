@@ -12,7 +12,8 @@ from gateway.domain.observation import Drawn
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
-    """`due_at`: store time, s, after which a score comes too late to count. Texts were cut and redacted."""
+    """`due_at`: store time, s, after which a score comes too late to count. Texts were cut and redacted.
+    `trace`: trace and span of the request, 24 bytes; b"" where it has no span."""
 
     prompt: str
     rollout: str
@@ -20,6 +21,7 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     due_at: float
     question: str
     answer: str
+    trace: bytes = b""
 
     @property
     def id(self) -> str:

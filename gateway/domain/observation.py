@@ -47,7 +47,8 @@ class Assigned(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False):
 class Observed(msgspec.Struct, frozen=True, array_like=True, tag="o", gc=False):
     """`first`: the request that made the pin. `again`: the SDK repeats a request (no new unit). `started_at`:
     when it was received. `first_token`, `total`: s, from when it went to the provider. `tokens`: of the
-    answer. `cost`: USD at list price as if nothing had been cached. None: not known. `flags`: of safety."""
+    answer. `cost`: USD at list price as if nothing had been cached. None: not known. `flags`: of safety.
+    `trace`: trace and span of the request, 24 bytes, or b""; nothing is decided on it."""
 
     unit: Drawn
     first: bool
@@ -59,6 +60,7 @@ class Observed(msgspec.Struct, frozen=True, array_like=True, tag="o", gc=False):
     tokens: int | None = None
     cost: float | None = None
     flags: tuple[str, ...] = ()
+    trace: bytes = b""
 
 
 class Scored(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):

@@ -7,6 +7,7 @@
     detect      refusals, personal data, secrets, leaks, loops: what can be seen without a model
     suite       what a version must get right before anybody sees it, in promptfoo's YAML dialect
     checks      its assertions
+    calibration the judge against people
     report      what it came to; `written`: for pipelines
     flags       the same and the provider's signals, as one list of names
 

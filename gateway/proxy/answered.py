@@ -14,8 +14,9 @@ from gateway.proxy.judging import Said
 from gateway.proxy.recorder import Seen
 from gateway.proxy.shadowing import Shadowed
 from gateway.proxy.tracing import Ending
-from gateway.telemetry.counts import VersionCounts
+from gateway.telemetry.counts import ModelCounts, VersionCounts
 from gateway.telemetry.logs import access
+from gateway.telemetry.metrics import OTHER
 from gateway.wire.price import Price
 from gateway.wire.sse import MOST_TEXT, EventScanner
 from gateway.wire.texts import answer_of, first_bytes, last_bytes, refused
@@ -25,6 +26,7 @@ from gateway.wire.usage import Answer, Usage, estimate, kinds
 if TYPE_CHECKING:
     from gateway.proxy.managed import Managed
 
+MOST_NAME = 100  # characters of a model's name that are counted
 MOST_GAPS = 1000  # of one answer
 NOTHING = Answer()
 MOST_BYTES = 1024 * 1024  # of an answer that is not streamed and is read for its usage
@@ -95,18 +97,24 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     counts.ended(choice.arm, how)
     whole = error is None and not left
     if notes is not None and whole and notes.status < 400:
-        counts.took(total, first_token, notes.gaps)
+        served = _served(exchange, counts)
+        served.took(total, first_token, notes.gaps)
+        if usage is not None:
+            served.used(usage.prompt, usage.completion)
         worker.counts.overhead.record(exchange.overhead())
     cost = _count_usage(exchange, counts, usage, whole=whole)
+    measured = worker.recorder.measures(choice)
+    text: str | None = None
+    if measured and whole and notes is not None and notes.status < 400:
+        text = _text(notes, exchange.scanner)
+    flags = () if text is None else _flags(exchange, text, answer.finish_reason)
     if worker.tracing is not None:
-        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token)
+        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token, flags)
         worker.tracing.ended(exchange, ending)
     if worker.settings.logs.access:
         access(about(exchange, how, status, total))
-    if not worker.recorder.measures(choice):
+    if not measured:
         return
-    text = _text(notes, exchange.scanner) if whole and notes is not None and notes.status < 400 else None
-    flags = () if text is None else _flags(exchange, text, answer.finish_reason)
     copied = exchange.copied
     sent = exchange.sent_at or received
     answered = exchange.answered_at or worker.fine_clock()  # its last byte may have waited for a pin
@@ -121,8 +129,16 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         said=None if text is None else _said(exchange, text),
         flags=flags,
         shadowed=Shadowed(copied, text or "", how, flags) if copied is not None else None,
+        trace=b"" if exchange.trace is None else exchange.trace.link,
     )
     worker.recorder.ended(choice, seen)
+
+
+def _served(exchange: Managed, counts: VersionCounts) -> ModelCounts:
+    worker = exchange.worker
+    member = worker.upstream.member_of(exchange.call)
+    provider = OTHER if member is None else worker.places[member.name].provider
+    return counts.of(provider, exchange.asked_model()[:MOST_NAME])
 
 
 def about(exchange: Managed, how: Outcome, status: int | None, total: float) -> dict[str, object]:
@@ -158,7 +174,11 @@ def _said(exchange: Managed, answer: str) -> Said | None:
     settings, question, choice = exchange.worker.settings.judge, exchange.question, exchange.choice
     if settings is None or question is None or choice is None or not exchange.worker.recorder.judges(choice):
         return None
-    return Said(last_bytes(question, settings.question_bytes), first_bytes(answer, settings.answer_bytes))
+    return Said(
+        last_bytes(question, settings.question_bytes),
+        first_bytes(answer, settings.answer_bytes),
+        b"" if exchange.trace is None else exchange.trace.link,
+    )
 
 
 def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[str, ...]:

@@ -28,10 +28,11 @@ AGAIN = 1.0  # s between attempts while the store is down
 
 
 class Said(NamedTuple):
-    """A request's conversation and its answer, in words."""
+    """A request's conversation and its answer, in words; the span of the request (`Item.trace`)."""
 
     question: str
     answer: str
+    trace: bytes = b""
 
 
 class Waiting(Protocol):
@@ -124,4 +125,5 @@ class Outbox(Sender[Item]):
 
     def _packed(self, item: Item) -> bytes:
         question, answer = self._redaction.applied(item.question), self._redaction.applied(item.answer)
-        return encode_item(Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer))
+        sent = Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)
+        return encode_item(sent)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from gateway.domain.forgetting import Forgotten, unseen
 from gateway.domain.pins import (
     Ask,
     Assignment,
@@ -45,6 +46,8 @@ logger = logging.getLogger(__name__)
 WRITE_EVERY = 0.01  # s; new pins are written together, for a transaction costs more than what it holds
 REFRESH_EVERY = 5.0  # s
 REFRESH_BATCH = 5000  # keys in one call
+CLEARED_MARGIN = 0.25  # s, for errors of a worker's estimate of the store's clock
+CLEARED_SIZE = 10_000  # sessions; one counts while a look-up takes
 
 Chosen = Callable[[Assignment, "Pinning | None"], None]
 
@@ -127,6 +130,8 @@ class PinBoard:
         self._asking: dict[bytes, list[tuple[str, Ask, Chosen]]] = {}
         self._new: list[Pinning] = []  # to be written with the next batch
         self._refresh: dict[bytes, tuple[str, float]] = {}  # by session: rollout, time to live
+        self._cleared: OrderedDict[bytes, float] = OrderedDict()  # by session: what was asked before is void
+        self._told: dict[str, Forgotten] = {}  # by prompt
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -170,7 +175,34 @@ class PinBoard:
             self._kept.popitem(last=False)
             self.counts.evicted += 1
 
+    def forget(self, told: Forgotten) -> None:
+        """An operator has cleared pins: what is cached of them, and what was asked before, is void."""
+        before = self._told.get(told.prompt)
+        seen = 0 if before is None or before.rollout != told.rollout else before.count
+        self._told[told.prompt] = told
+        news = unseen(told, seen)
+        if news is None:
+            for session in [each for each, (rollout, _) in self._kept.items() if rollout == told.rollout]:
+                self._drop(session)
+            news = told.sessions
+        for cleared in news:
+            session = bytes.fromhex(cleared.session)
+            self._drop(session)
+            self._cleared[session] = cleared.at + CLEARED_MARGIN
+        while len(self._cleared) > CLEARED_SIZE:
+            self._cleared.popitem(last=False)
+
+    def _drop(self, session: bytes) -> None:
+        self._kept.pop(session, None)
+        self._refresh.pop(session, None)
+
+    def _is_void(self, session: bytes, asked_at: float) -> bool:
+        at = self._cleared.get(session)
+        return at is not None and asked_at <= at
+
     def _learn(self, session: bytes, rollout: str, pin: Pin, asked_at: float) -> None:
+        if self._cleared and self._is_void(session, asked_at):
+            return
         entry = self._kept.get(session)
         before = entry[1] if entry is not None and entry[0] == rollout else None
         kept = learn(before, pin, asked_at, self._rules)
@@ -190,7 +222,7 @@ class PinBoard:
         self._asking[session] = [(prompt, ask, chosen)]
         self._spawn(self._ask_store(session, rollout.id))
 
-    async def _ask_store(self, session: bytes, rollout: str) -> None:
+    async def _ask_store(self, session: bytes, rollout: str, again: bool = False) -> None:
         found: Found = None
         self.counts.lookups += 1
         asked_at = self._views.store_now()
@@ -205,6 +237,9 @@ class PinBoard:
             logger.exception("a pin could not be looked up")
             found = "failed"
         if isinstance(found, Pin):
+            if not again and self._is_void(session, asked_at):
+                await self._ask_store(session, rollout, again=True)
+                return
             self._learn(session, rollout, found, asked_at)
         for prompt, ask, chosen in self._asking.pop(session):
             result = resolve(self._views.view(prompt), ask, rollout, found, self._rules)

@@ -63,6 +63,7 @@ class Seen(NamedTuple):
     said: Said | None = None  # where it may have to be judged
     flags: tuple[str, ...] = ()
     shadowed: Shadowed | None = None  # where the candidate may be asked the same
+    trace: bytes = b""  # of its span
 
 
 class Book:
@@ -277,4 +278,5 @@ def _observed(unit: Drawn, seen: Seen, *, first: bool) -> Observed:
         tokens=seen.tokens,
         cost=seen.cost,
         flags=seen.flags,
+        trace=seen.trace,
     )

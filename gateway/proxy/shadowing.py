@@ -131,6 +131,12 @@ class Shadowing:
         return room
 
 
+def copy_of(exchange: Managed, fields: Fields) -> Copied | None:
+    """As `Shadowing.copy`, where there is one."""
+    shadowing, choice = exchange.worker.shadowing, exchange.choice
+    return None if shadowing is None or choice is None else shadowing.copy(exchange, choice, fields)
+
+
 class _Room:
     """So many a minute, and so many at once after a quiet minute."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gateway.domain.client_key import ClientKey
+from gateway.domain.forgetting import Forgotten
 from gateway.domain.prompt import Version
 from gateway.domain.rollout import Deployment, Rollout
 from gateway.errors import GatewayError
@@ -29,7 +30,7 @@ from gateway.wire.api import Api, Recipe
 logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.25  # s
-FOLLOWED = (keys.DEPLOYMENTS, keys.CLIENT_KEYS)
+FOLLOWED = (keys.DEPLOYMENTS, keys.CLIENT_KEYS, keys.FORGOTTEN)
 PAGE = 1000  # documents of one read of the feed; decoding them holds the loop for some milliseconds
 
 Loaded = Callable[["Prepared | GatewayError | None"], None]
@@ -140,6 +141,7 @@ class Snapshots:
         self.versions = versions
         self.complete = False  # every deployment has been read at least once
         self.on_change: Callable[[], None] = lambda: None
+        self.on_forgotten: Callable[[Forgotten], None] = lambda told: None
         self._store = store
         self._clock = clock
         self._revision = 0
@@ -210,6 +212,9 @@ class Snapshots:
         if document.key.startswith(keys.CLIENT_KEYS):
             key = codec.decode_document(document, ClientKey)
             self.client_keys[key.id] = key
+            return
+        if document.key.startswith(keys.FORGOTTEN):
+            self.on_forgotten(codec.decode_document(document, Forgotten))
             return
         deployment = codec.decode(document.value, Deployment, key=document.key)
         rollout = deployment.rollout

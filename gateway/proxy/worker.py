@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +16,7 @@ from gateway.analysis.rules import Rules
 from gateway.domain.judging import Item
 from gateway.domain.observation import Drawn
 from gateway.domain.pins import PinRules, View
+from gateway.domain.prompt import Version
 from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
 from gateway.domain.request_id import RequestId, sign
 from gateway.domain.rollout import Rollout
@@ -37,6 +38,7 @@ from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.named import Named, names_model
 from gateway.proxy.pins import PinBoard
+from gateway.proxy.places import place_of
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.router import Router
 from gateway.proxy.shadowing import Shadowing
@@ -46,7 +48,8 @@ from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
 from gateway.telemetry.counts import Counts
-from gateway.telemetry.export import Exporter, resource
+from gateway.telemetry.delivery import resource
+from gateway.telemetry.export import Exporter
 from gateway.wire.routes import ROUTES, error_shape
 from gateway.wire.selection import split_path
 
@@ -93,7 +96,8 @@ class Worker:
             store, ttl=settings.sessions.pin_ttl, patience=settings.sessions.lookup_timeout
         )
         self.sources = {path: api.session_sources(settings.sessions.sources) for path, api in ROUTES.items()}
-        self.counts = Counts(settings.limits.counted_versions)
+        self.places = {upstream.name: place_of(upstream) for upstream in settings.providers}
+        self.counts = Counts(settings.limits.counted_versions, settings.limits.counted_models)
         self.prices = PriceList(settings.prices)
         self.recorder = Recorder(
             store,
@@ -122,6 +126,7 @@ class Worker:
         self._alarmed = False
         self._override_slip = ""  # what was wrong with the file when it was read last
         self.snapshots.on_change = self._keep_view
+        self.snapshots.on_forgotten = self.pins.forget
 
     # --- what an exchange asks
 
@@ -232,7 +237,7 @@ class Worker:
         self.read_overrides()
         await self._first_view()
         if self.tracing is not None:
-            self.exporter = Exporter(self.settings.traces, self.tracing.queue, resource(self.settings))
+            self.exporter = Exporter(self.settings.traces, self.tracing.queue, resource(self.settings.traces))
             self._tasks.append(loop.create_task(self.exporter.run()))
         self._server = await loop.create_server(self.edge.protocol_factory, sock=sock)
         self._tasks += [
@@ -273,7 +278,11 @@ class Worker:
             return
         logger.error("the store is not there (%s); serving baselines from the snapshot on disk", why)
         self.snapshots.restore(kept.deployments, kept.client_keys, time.time() - self.clock())
-        for version in kept.versions:
+        self._add(kept.versions)
+
+    def _add(self, versions: Iterable[Version]) -> None:
+        """What was kept on disk."""
+        for version in versions:
             try:
                 self.versions.add(version)
             except GatewayError as error:
@@ -343,6 +352,7 @@ class Worker:
             logger.error("overrides are left as they were: %s", slip)
         if overrides != self.snapshots.overrides:
             logger.warning("overrides on this machine are now %s", dict(overrides) or "none")
+            self._add(local.read_override_versions(self._directory))
         self.snapshots.overrides, self._override_slip = overrides, slip
 
     async def drain(self, limit: float, hurry: asyncio.Event | None = None) -> None:

@@ -8,7 +8,7 @@ string values and nowhere else. An error names the file, the field, the value an
     providers   upstreams, breakers, prices
     judge       the judge's model, rubrics and limits
     shadow      copies of stable requests for a shadow stage
-    telemetry   traces, logs
+    telemetry   traces, metrics, logs
     model       every section, and the whole
     load        YAML to settings
 """
@@ -36,7 +36,7 @@ from gateway.settings.model import (
 )
 from gateway.settings.providers import Breaker, Price, Upstream
 from gateway.settings.shadow import ShadowSettings
-from gateway.settings.telemetry import Logs, Traces
+from gateway.settings.telemetry import Logs, Metrics, Traces
 
 __all__ = [
     "KIB",
@@ -53,6 +53,7 @@ __all__ = [
     "Limits",
     "Listen",
     "Logs",
+    "Metrics",
     "Price",
     "RedisSettings",
     "Section",

@@ -47,6 +47,10 @@ class JudgeSettings(Section):
     """Of a conversation so much of its end is shown to the judge."""
     answer_bytes: Annotated[int, Field(ge=1024, le=64 * KIB)] = 32 * KIB
     """Of an answer so much of its beginning."""
+    calibration_labels: Annotated[int, Field(ge=1, le=5000)] = 50
+    """Labelled answers that `judge calibrate` needs, of which people found a tenth good and a tenth bad …"""
+    calibration_kappa: Annotated[float, Field(ge=0, le=1)] = 0.6
+    """… and the agreement with people (Cohen's kappa); a judge below may not promote on its scores alone."""
     redact: tuple[str, ...] = ()
     """RE2 expressions; what they find in question or answer is replaced before anything is stored."""
 

@@ -13,7 +13,7 @@ from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, S
 from gateway.settings.judge import EvalSettings, JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
 from gateway.settings.shadow import ShadowSettings
-from gateway.settings.telemetry import Logs, Traces
+from gateway.settings.telemetry import Logs, Metrics, Traces
 
 
 class Listen(Section):
@@ -36,6 +36,8 @@ class Admin(Section):
     """An admin's token that is good while it stands here, such as `${env:PROMPT_CANARY_BOOTSTRAP}`."""
     refusals_per_minute: Annotated[int, Field(ge=0)] = 60
     """Audit entries a minute for refused requests; what is beyond is counted in the next one."""
+    event_streams: Annotated[int, Field(ge=0, le=10_000)] = 32
+    """Open streams of `/v1/events`; one more is refused with 503."""
 
     @property
     def is_loopback(self) -> bool:
@@ -160,6 +162,8 @@ class Limits(Section):
     """Idle connections kept for one upstream by one worker."""
     prompt_cache: Annotated[int, Field(ge=2)] = 512
     """Compiled prompt versions kept in one worker."""
+    counted_models: Annotated[int, Field(ge=1)] = 16
+    """Providers and models that times and tokens of one version are counted apart for; others as `_other`."""
     counted_versions: Annotated[int, Field(ge=1)] = 512
     """Versions that /metrics counts apart; those used least lately are added up as `_other`."""
 
@@ -239,6 +243,8 @@ class EvidenceSettings(Section):
     """… if it is also so many times the usual share."""
     completeness: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Least share of judged sessions with a score, in each arm."""
+    completeness_alpha: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """A hold because scores are missing says so in at most this share of rollouts where they are not."""
     score_age: Seconds = 900.0
     """The newest scored session may be so much older than the newest that should have a score."""
     raise_after: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -286,6 +292,7 @@ class Settings(Section):
     judge: JudgeSettings | None = None
     evals: EvalSettings | None = None
     shadow: ShadowSettings = ShadowSettings()
+    metrics: Metrics = Metrics()
     traces: Traces = Traces()
     logs: Logs = Logs()
     policies: dict[NamePattern, dict[str, Any]] = {}

@@ -5,10 +5,9 @@ Assignment, sampling and the judge's draw are the gateway's own functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from heapq import heappop, heappush
 from math import exp, log, pi, sin
 from random import Random
 
@@ -20,12 +19,13 @@ from gateway.domain.policy import Policy
 from gateway.simulation.scenario import Behaviour, Scenario
 
 POOL = 20_000
+GOLDEN = (5.0**0.5 - 1.0) / 2.0  # its multiples fill [0, 1] evenly: rounding by them keeps a mean
 SIGMA = 0.5  # of log-normal times and tokens
 INPUT = 800  # tokens; an answer's token costs four times as much
 PRICE = 2.5e-6
 
 
-@dataclass(slots=True)
+@dataclass
 class Setting:
     """What the controller has published."""
 
@@ -34,7 +34,7 @@ class Setting:
     stepped_at: float
 
 
-@dataclass(slots=True)
+@dataclass
 class Counts:
     """Of sessions and requests, measured or not."""
 
@@ -46,14 +46,23 @@ class Counts:
 
 @lru_cache(maxsize=64)
 def scores(mean: float, levels: int) -> tuple[float, ...]:
-    """Judge scores with this mean and sd .25."""
+    """Judge scores with this mean and sd .25. So few draws have a mean that is off by .002, so they are
+    centred."""
     rng = Random(f"scores {mean} {levels}")
     total = mean * (1.0 - mean) / 0.0625 - 1.0
-    drawn = [rng.betavariate(mean * total, (1.0 - mean) * total) for _ in range(POOL)]
+    drawn = centred([rng.betavariate(mean * total, (1.0 - mean) * total) for _ in range(POOL)], mean)
     if levels:
         steps = levels - 1
-        drawn = [int(score * steps + rng.random()) / steps for score in drawn]  # keeps the mean
+        drawn = [int(score * steps + index * GOLDEN % 1.0) / steps for index, score in enumerate(drawn)]
     return tuple(drawn)
+
+
+def centred(drawn: Sequence[float], mean: float) -> list[float]:
+    """The same numbers from 0 to 1 with this mean: scaled towards the end that is too far away."""
+    found = sum(drawn) / len(drawn)
+    if found > mean:
+        return [value * mean / found for value in drawn]
+    return [1.0 - (1.0 - value) * (1.0 - mean) / (1.0 - found) for value in drawn]
 
 
 @lru_cache(maxsize=1)
@@ -87,22 +96,21 @@ class World:
         self.counts = Counts()
         self.salt = f"{rng.getrandbits(64):x}"
         self._rng = rng
-        self._heap: list[tuple[float, int, Evidence]] = []
+        self._written: dict[int, list[tuple[float, int, Evidence]]] = {}  # by the second of writing
         self._number = 0
 
     def seconds(self, limit: float) -> Iterator[tuple[float, list[Evidence]]]:
         """Every second in which something was written, or every fifth: what was written in it."""
         arrival = self._gap(0.0)
-        heap = self._heap
         second = 0.0
         while second < limit:
             second += 1.0
             while arrival < second:
                 self._session(arrival)
                 arrival += self._gap(arrival)
-            records = []
-            while heap and heap[0][0] < second:
-                records.append(heappop(heap)[2])
+            written = self._written.pop(int(second) - 1, [])
+            written.sort()
+            records = [record for _, _, record in written]
             if records or second % 5.0 == 0.0:
                 yield second, records
 
@@ -113,7 +121,7 @@ class World:
 
     def _write(self, at: float, record: Evidence) -> None:
         self._number += 1
-        heappush(self._heap, (at, self._number, record))
+        self._written.setdefault(int(at), []).append((at, self._number, record))
 
     def _session(self, at: float) -> None:
         scenario, setting, counts = self.scenario, self.setting, self.counts

@@ -1,14 +1,15 @@
 """What a person is shown beside a verdict. Display only: decisions come from the e-processes.
 
 `Effect` is the difference of the arms with an asymptotic confidence sequence: it may be watched all the time,
-which an ordinary confidence interval may not. `wilson` is for rates that are looked at once.
+which an ordinary confidence interval may not. `watched` is the same for a rate, and exact. `wilson` is for
+rates that are looked at once.
 
 Source: Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas 2024, Time-uniform central limit theory and asymptotic
 confidence sequences, doi:10.1214/24-AOS2408, arXiv:2103.06476; ρ: Howard, Ramdas, McAuliffe & Sekhon 2021,
 Time-uniform, nonparametric, nonasymptotic confidence sequences, doi:10.1214/20-AOS1991, arXiv:1810.08240.
 """
 
-from math import log, sqrt
+from math import lgamma, log, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -101,6 +102,37 @@ def tuned_rho(variance: float, tolerance: float, alpha: float = 0.05) -> float:
     doubled = 2.0 * evidence_for(alpha)
     planned = doubled * (variance / tolerance) ** 2
     return planned / (doubled + log(1.0 + doubled))
+
+
+def watched(hits: int, trials: int, alpha: float = 0.05) -> Interval:
+    """Two-sided interval of a rate that may be watched: it holds the rate for ever with probability 1 − α.
+
+    E(p) = ∫ q^h (1 − q)^(n − h) dq / (p^h (1 − p)^(n − h)) is a likelihood ratio for every p, so it reaches
+    1/α with probability at most α where p is right (Ville); the interval is where it has not, by bisection.
+
+    Assumes that each trial hits with the same probability, whatever came before. Source: Robbins 1970,
+    Statistical methods related to the law of the iterated logarithm, doi:10.1214/aoms/1177696786.
+
+    >>> [round(value, 3) for value in watched(36, 50, 0.05)]
+    [0.72, 0.504, 0.883]
+    """
+    if not 0 <= hits <= trials or not trials:
+        raise InvalidValue(f"{hits} hits in {trials} trials: trials are at least 1, hits from 0 to trials")
+    rest = trials - hits
+    mixed = lgamma(hits + 1) + lgamma(rest + 1) - lgamma(trials + 2)
+    bar = evidence_for(alpha)
+
+    def inside(p: float) -> bool:
+        return mixed - hits * log(p) - rest * log(1.0 - p) < bar
+
+    def edge(far: float) -> float:
+        near = hits / trials
+        for _ in range(40):
+            middle = (near + far) / 2.0
+            near, far = (middle, far) if inside(middle) else (near, middle)
+        return far
+
+    return Interval(hits / trials, edge(0.0) if hits else 0.0, edge(1.0) if rest else 1.0)
 
 
 def wilson(hits: int, trials: int, alpha: float = 0.05) -> Interval:

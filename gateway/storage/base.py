@@ -69,6 +69,15 @@ class Claim(NamedTuple):
     attempt: int
 
 
+class Letter(NamedTuple):
+    """A dead letter, buried at store time `at`, s, after so many attempts."""
+
+    id: str
+    at: float
+    reason: str
+    attempts: int
+
+
 class Lease(NamedTuple):
     name: str
     token: int
@@ -134,6 +143,12 @@ class Queue(Protocol):
 
     async def bury(self, queue: str, owner: str, id: str, reason: str) -> bool:
         """Moves a claimed item to the dead letters."""
+
+    async def letters(self, queue: str, *, limit: int) -> tuple[Letter, ...]:
+        """Dead letters, newest first."""
+
+    async def revive(self, queue: str, id: str) -> bool:
+        """A dead letter is free again, with no attempt made. False if it is none."""
 
     async def depth(self, queue: str) -> tuple[int, int, int]:
         """(free, claimed, dead); an item whose lease has run out is free."""

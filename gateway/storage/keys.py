@@ -14,6 +14,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     alert-cursor                               how far the audit log was read for alerts
     delivery/{entry, downwards}/{target}       an alert to one target; the newest comes first
     pin/{rollout}/{session}                    a session's arm (a key with a time to live)
+    forgotten/{prompt}                         whose pins an operator has cleared
     alias/{response}                           the session that a response belongs to (in the same way)
     answer/{request}, under-way/{request}      of requests with an idempotency key (in the same way)
     evidence/{rollout}                         batches of records (a log)
@@ -24,6 +25,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     shadowing                                  stable requests to be asked again of a candidate (a queue)
     bench/{rollout}                            model, rubric and prompt that a rollout is judged by
     bench/{rollout}/pairs                      the same of its shadow stage
+    calibration/{bench}                        how well the judge of that digest agrees with people
     evaluation/{prompt}/{number}               what a version's suite came to last
     spend/{day} · spend/{rollout}              what judging has cost; spend/shadow/…: of shadow stages
     verdict/{prompt}/{rollout}                 the newest verdict, for people
@@ -45,6 +47,7 @@ ALERTS = "alerts"  # the queue of deliveries
 ALERT_CURSOR = "alert-cursor"
 DELIVERIES = "delivery/"
 PINS = "pin/"
+FORGOTTEN = "forgotten/"
 ALIASES = "alias/"
 KEPT = "kept/"
 JUDGING = "judging"  # the queue
@@ -110,6 +113,10 @@ def pin(rollout: str, session: str) -> str:
     return f"{PINS}{rollout}/{session}"
 
 
+def forgotten(prompt: str) -> str:
+    return f"{FORGOTTEN}{prompt}"
+
+
 def alias(response: str) -> str:
     """`response` is the keyed hash of a response's id."""
     return f"{ALIASES}{response}"
@@ -147,6 +154,11 @@ def bench(rollout: str) -> str:
 
 def pair_bench(rollout: str) -> str:
     return f"{bench(rollout)}/pairs"
+
+
+def calibration(bench: str) -> str:
+    """`bench` is the digest of the judge's model, rubric and prompt."""
+    return f"calibration/{bench}"
 
 
 def evaluation(prompt: str, number: int) -> str:

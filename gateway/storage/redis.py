@@ -25,6 +25,7 @@ from gateway.storage.base import (
     Feed,
     Fence,
     Lease,
+    Letter,
     Put,
     Record,
     Tick,
@@ -202,6 +203,15 @@ class RedisStore:
     async def bury(self, queue: str, owner: str, id: str, reason: str) -> bool:
         names = _queue(queue, "values", "claimed", "owners", "attempts", "dead", "reasons")
         return bool(await self._run("bury", names, id, owner, QUEUE_MEMORY, reason))
+
+    async def letters(self, queue: str, *, limit: int) -> tuple[Letter, ...]:
+        row = await self._run("letters", _queue(queue, "dead", "reasons", "attempts"), limit)
+        rows = [row[i : i + 4] for i in range(0, len(row), 4)]
+        return tuple(Letter(id.decode(), float(at), why.decode(), int(tried)) for id, at, why, tried in rows)
+
+    async def revive(self, queue: str, id: str) -> bool:
+        names = (*_queue(queue, "dead", "reasons", "attempts", "free"), "meta")
+        return bool(await self._run("revive", names, id))
 
     async def depth(self, queue: str) -> tuple[int, int, int]:
         free, claimed, dead = await self._run("depth", _queue(queue, "free", "claimed", "dead"))

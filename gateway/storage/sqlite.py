@@ -19,7 +19,8 @@ from pathlib import Path
 from gateway.errors import GatewayError
 from gateway.storage import sqlite_documents as documents
 from gateway.storage import sqlite_evidence as evidence
-from gateway.storage.base import Claim, Document, Feed, Fence, Lease, Put, Record, Tick, check_puts
+from gateway.storage import sqlite_letters as letters
+from gateway.storage.base import Claim, Document, Feed, Fence, Lease, Letter, Put, Record, Tick, check_puts
 from gateway.storage.limits import DEFAULT_LIMITS, Breaker, Clock, Guard, Limits, Watermark
 from gateway.storage.sqlite_file import SqliteFile
 
@@ -165,6 +166,14 @@ class SqliteStore:
         job = partial(evidence.bury, queue=queue, owner=owner, id=id, reason=reason, now=self._now())
         async with self._guard():
             return await self._evidence.write(job)
+
+    async def letters(self, queue: str, *, limit: int) -> tuple[Letter, ...]:
+        async with self._guard():
+            return await self._evidence.read(partial(letters.letters, queue=queue, limit=limit))
+
+    async def revive(self, queue: str, id: str) -> bool:
+        async with self._guard():
+            return await self._evidence.write(partial(letters.revive, queue=queue, id=id))
 
     async def depth(self, queue: str) -> tuple[int, int, int]:
         async with self._guard():

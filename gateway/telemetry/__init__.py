@@ -9,6 +9,7 @@ reports      lines to the supervisor that nobody waits for
 logs         lines for people or machines
 spans        finished spans in a bounded queue
 otlp         spans as OpenTelemetry's bytes
+tracer       spans of work that is no request
 export       to a collector, by HTTP or
 grpc         one gRPC call
 """

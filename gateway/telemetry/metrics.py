@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from gateway.telemetry.histograms import LONG, OVERHEAD, SHORT
+from gateway.telemetry.histograms import LONG, OVERHEAD, SHORT, TOKENS
 
 PREFIX = "promptcanary_"
 OTHER = "_other"  # prompt of what is counted beyond the limit; no prompt has such a name
@@ -35,6 +35,7 @@ class Metric(NamedTuple):
 
 
 VERSION = ("prompt", "version")
+SERVED = (*VERSION, "provider", "model")
 
 METRICS: tuple[Metric, ...] = (
     # --- managed requests
@@ -69,9 +70,16 @@ METRICS: tuple[Metric, ...] = (
         VERSION,
         "Streams that ended before the provider told their usage: tokens and cost are estimated",
     ),
-    Metric("total_seconds", "histogram", VERSION, "From a request's head to its answer's last byte", LONG),
-    Metric("first_token_seconds", "histogram", VERSION, "From a request's head to the first token", LONG),
-    Metric("gap_seconds", "histogram", VERSION, "Between two reads of an event stream", SHORT),
+    Metric("total_seconds", "histogram", SERVED, "From a request's head to its answer's last byte", LONG),
+    Metric("first_token_seconds", "histogram", SERVED, "From a request's head to the first token", LONG),
+    Metric("gap_seconds", "histogram", SERVED, "Between two reads of an event stream", SHORT),
+    Metric(
+        "answer_tokens",
+        "histogram",
+        (*SERVED, "kind"),
+        "Tokens of one answer. kind: input, output, each with what is cached or reasoning in it",
+        TOKENS,
+    ),
     Metric(
         "overhead_seconds",
         "histogram",
@@ -129,6 +137,12 @@ METRICS: tuple[Metric, ...] = (
         (),
         "Since the store last confirmed a worker's view; the oldest",
         across="max",
+    ),
+    Metric(
+        "overrides",
+        "gauge",
+        VERSION,
+        "Workers that serve a version whatever the store says (prompt-canary override)",
     ),
     Metric("processes", "gauge", ("role", "ready"), "Processes of this supervisor"),
     Metric(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 Value = str | bool | int | float | list[str]
 Attributes = dict[str, Value]  # of OpenTelemetry
+INTERNAL, CLIENT = 1, 3  # SpanKind
+LINK_BYTES = 24  # a link as bytes: trace, then span
 
 
 class Event(NamedTuple):
@@ -17,9 +20,16 @@ class Event(NamedTuple):
     attributes: Attributes
 
 
+class Link(NamedTuple):
+    """Another span that this one is about: 16 and 8 bytes."""
+
+    trace: bytes
+    span: bytes
+
+
 class Span(NamedTuple):
-    """One finished span of kind CLIENT. `parent` empty: it begins its trace. Times: ns since the epoch.
-    `error`: what failed, in words; None: nothing did."""
+    """One finished span. `parent` empty: it begins its trace. Times: ns since the epoch. `error`: what
+    failed, in words; None: nothing did. `kind`: OpenTelemetry's number."""
 
     trace: bytes
     span: bytes
@@ -31,6 +41,8 @@ class Span(NamedTuple):
     attributes: Attributes
     events: tuple[Event, ...] = ()
     error: str | None = None
+    kind: int = CLIENT
+    links: tuple[Link, ...] = ()
 
 
 class SpanQueue:
@@ -53,3 +65,7 @@ class SpanQueue:
     def take(self, most: int) -> list[Span]:
         """The oldest."""
         return [self._spans.popleft() for _ in range(min(most, len(self._spans)))]
+
+    def give_back(self, spans: Sequence[Span]) -> None:
+        """They were not sent."""
+        self._spans.extendleft(reversed(spans))

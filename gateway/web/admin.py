@@ -9,14 +9,29 @@ from aiohttp import web
 
 from gateway.control.access import Access
 from gateway.control.administration import NOTHING_OWN, Own, StoreAdministration
+from gateway.control.library import StoreLibrary
 from gateway.control.operations import StoreOperations
 from gateway.domain.policy import POLICIES, Policy
 from gateway.storage.base import Store
-from gateway.web import alerts, explain, fleet, keys, openapi, prompts, rollouts
+from gateway.web import (
+    alerts,
+    assessing,
+    events,
+    explain,
+    fleet,
+    judging,
+    keys,
+    library,
+    openapi,
+    prompts,
+    rollouts,
+)
 from gateway.web.answers import Handler, answer, problems
-from gateway.web.door import Door
+from gateway.web.door import Door, bearer
+from gateway.web.events import STREAMS, Streams
 from gateway.web.fleet import ADMINISTRATION
 from gateway.web.guard import LOOPBACK, guard
+from gateway.web.library import LIBRARY
 from gateway.web.once import once
 from gateway.web.route import CALLER, OPERATIONS, STORE, Route
 
@@ -27,11 +42,13 @@ READINESS = web.AppKey[Readiness]("readiness")
 
 class Entrance(NamedTuple):
     """How the port is reached: from this machine only (`loopback`), or with tokens; `bootstrap` is one that
-    the configuration has. `refusals`: audit entries a minute for those who are refused."""
+    the configuration has. `refusals`: audit entries a minute for those who are refused. `streams`: open ones
+    of events."""
 
     loopback: bool = True
     bootstrap: str | None = None
     refusals: int = 60
+    streams: int = 32
 
 
 OWN_MACHINE = Entrance()
@@ -60,6 +77,10 @@ ROUTES: tuple[Route, ...] = (
     *keys.ROUTES,
     *alerts.ROUTES,
     *explain.ROUTES,
+    *assessing.ROUTES,
+    *library.ROUTES,
+    *judging.ROUTES,
+    *events.ROUTES,
 )
 DOCUMENT = openapi.encoded(ROUTES)
 
@@ -79,9 +100,12 @@ def build_admin(
     app[STORE] = store
     app[OPERATIONS] = StoreOperations(store, policies, rules)
     app[ADMINISTRATION] = StoreAdministration(store, own)
+    app[LIBRARY] = StoreLibrary(store, policies, own.signing_keys)
     app[READINESS] = readiness
     app[LOOPBACK] = entrance.loopback
     door = Door(access, refusals=entrance.refusals)
+    app[STREAMS] = Streams(entrance.streams, lambda request: access.caller(bearer(request)))
+    app.on_shutdown.append(app[STREAMS].close)
     app.add_routes([_served(route, door) for route in ROUTES])
     return app
 

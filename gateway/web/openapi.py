@@ -113,7 +113,8 @@ def _answers(route: Route) -> dict[str, Any]:
 
 def _answer(route: Route, status: int, kind: type | None) -> dict[str, Any]:
     found: dict[str, Any] = {"description": HTTPStatus(status).phrase}
-    found["content"] = {"application/json": {"schema": {"type": "object"}}} if kind is None else _json(kind)
+    untyped = {route.media: {"schema": {"type": "object"}}}
+    found["content"] = untyped if kind is None else _json(kind)
     headers: dict[str, Any] = {}
     if route.etag:
         headers["etag"] = {"description": "the revision, for If-Match", "schema": {"type": "string"}}

@@ -32,7 +32,8 @@ class Route:
     """`role` is the least that may ask, None: anybody. `answers`: status → type, None: no body of a type of
     ours; `errors`: what this operation can answer beyond what all can. `changes`: its answer carries a
     revision as ETag, and it takes If-Match. `etag`: the first of these only. `once`: it takes
-    Idempotency-Key. `fleet`: it is about no single prompt, so that a token limited to some may not ask."""
+    Idempotency-Key. `fleet`: it is about no single prompt, so that a token limited to some may not ask.
+    `media`: the type of an answer that has none of ours."""
 
     method: str
     path: str
@@ -48,6 +49,7 @@ class Route:
     etag: bool = False
     once: bool = False
     fleet: bool = False
+    media: str = "application/json"
 
 
 LIMIT = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "how many, at most")

@@ -161,11 +161,24 @@ def test_shares_that_are_wrong_hold() -> None:
 
 
 def test_scores_that_are_missing_in_one_arm_hold() -> None:
-    state = filled(unscored=(0.0, 0.08))
-    verdict = answered(state, position())
+    state = filled(unscored=(0.0, 0.09), seconds=3 * HOUR)
+    verdict = answered(state, position(), 3 * HOUR)
     assert (verdict.action, verdict.hold) == ("hold", "completeness")
     assert "may differ by 2.5%" in verdict.reason
+    low = answered(filled(unscored=(0.0, 0.3)), position())
+    assert (low.action, low.hold) == ("hold", "completeness")
+    assert "needed are 90%" in low.reason
     assert verdict.sampled[1] > verdict.scored[1]
+
+
+def test_scores_that_may_be_missing_by_chance_are_waited_for_without_a_hold() -> None:
+    state = filled(unscored=(0.0, 0.08))
+    verdict = answered(state, position())
+    assert (verdict.action, verdict.rule, verdict.hold) == ("bake", "completeness", None)
+    assert verdict.reason.endswith("the arms may differ by 2.5%; these are too few to tell")
+    Log(state, "later").write(37 * HOUR)
+    held = answered(state, position(), 37 * HOUR)
+    assert (held.action, held.hold) == ("hold", "evidence")
 
 
 def test_a_judge_that_never_answers_holds_the_last_stage() -> None:

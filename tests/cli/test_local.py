@@ -1,41 +1,16 @@
 """Commands that concern this machine, and what goes wrong before there is a store."""
 
-import json
 import socket
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from tests.cli.conftest import Cli
 from tests.support.prompts import prompt_text
 
-
-def test_overrides_are_a_file_of_this_machine(on_store: Cli) -> None:
-    on_store("override", "support-agent=2")
-    on_store("override", "other=1")
-    assert json.loads((on_store.folder / "data" / "overrides.json").read_bytes()) == {
-        "support-agent": 2,
-        "other": 1,
-    }
-    assert (on_store("override", "--clear", "other", "--json")).json == {"support-agent": 2}
-    assert "support-agent  2" in (on_store("override", "--list")).out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        ((), 2),
-        (("a=1", "--list"), 2),
-        (("a=0",), 1),
-        (("a",), 1),
-        (("No=1",), 1),
-        (("--clear", "nobody"), 1),
-    ],
-)
-def test_bad_overrides_are_refused(on_store: Cli, arguments: tuple[str, ...], code: int) -> None:
-    result = on_store("override", *arguments)
-    assert (result.code, result.out) == (code, "")
-    assert result.err
+ROOT = Path(__file__).parents[2]
 
 
 def test_config_check(local: Cli) -> None:
@@ -47,6 +22,15 @@ def test_config_check(local: Cli) -> None:
     for field in ("upstream.base_url", "workers", "surprise"):
         assert f"bad.yaml: {field}: " in bad.err
     assert bad.err.count("\n") == 1
+
+
+def test_the_reference_is_the_page_and_as_json_a_schema(local: Cli) -> None:
+    printed = local.process("config", "reference")
+    assert (printed.code, printed.out) == (0, (ROOT / "docs" / "configuration.md").read_text())
+    schema = local.process("config", "reference", "--json").json
+    checker = jsonschema.Draft202012Validator(schema)
+    checker.validate(yaml.safe_load((ROOT / "config" / "quickstart.yaml").read_text()))
+    assert not checker.is_valid({"workers": "many"})
 
 
 def test_a_missing_configuration_is_exit_code_2(local: Cli) -> None:

@@ -10,10 +10,10 @@ false rollbacks: 0 of 3, 0.0% (0.0-56.1)
 missed regressions: 0 of 3, 0.0% (0.0-56.1); promoted: 0
 scenario          candidate  rolled back          promoted             exposed  hours        judge calls  held
 judge -.20        harmful    100.0% (43.9-100.0)  0.0% (0.0-56.1)      35 / 35  0.4 / 0.4    160 / 160    –
-A/A daily rhythm  same       0.0% (0.0-56.1)      100.0% (43.9-100.0)  –        2.06 / 2.06  1716 / 1716  completeness 1
+A/A daily rhythm  same       0.0% (0.0-56.1)      100.0% (43.9-100.0)  –        2.05 / 2.05  1514 / 1514  –
 Rates with their 95 % Wilson intervals. Exposed: canary sessions before a rollback, median / 90 %.
 Until the decision: hours, median / 80 %; judge calls, median / 90 %.
-"""  # noqa: E501
+"""
 
 TWO = ("--scenario", "judge -.20", "--scenario", "rhythm")
 

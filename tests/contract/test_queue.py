@@ -109,3 +109,22 @@ async def test_what_an_item_came_to_is_logged_with_its_acknowledgement_or_not_at
     await store.append("results", [b"after"])
     found = [record.value for record in await store.read("results", after=0)]
     assert found == [b"before", b"first", b"second", b"after"]
+
+
+async def test_dead_letters_are_listed_and_set_free_again(store: Store) -> None:
+    for id in ("a", "b", "c"):
+        await store.enqueue("q", id, id.encode())
+        await claim_one(store, "one")
+        assert await store.bury("q", "one", id, f"{id} is wrong")
+    found = await store.letters("q", limit=2)
+    assert [(letter.id, letter.reason, letter.attempts) for letter in found] == [
+        ("c", "c is wrong", 1),
+        ("b", "b is wrong", 1),
+    ]
+    assert found[0].at >= found[1].at > 0
+    assert await store.letters("another", limit=10) == ()
+    assert await store.revive("q", "b")
+    assert not await store.revive("q", "b")
+    assert not await store.revive("q", "unknown")
+    assert await store.depth("q") == (1, 0, 2)
+    assert await claim_one(store, "two") == Claim("b", b"b", 1)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,6 +22,7 @@ from gateway.storage import keys
 from gateway.storage.base import Store
 from gateway.storage.create import create_store
 from tests.support.gateway import Gateway, RawClient, free_ports, make_gateway, running
+from tests.support.judging import labels
 from tests.support.redis_server import RedisServer, need_redis_server
 
 PATIENCE = 90.0  # s
@@ -178,12 +180,26 @@ async def quiet(store: Store) -> None:
         await store.close()
 
 
+async def calibrate(gateway: Gateway) -> None:
+    """The judge is compared with labels that agree with it."""
+    file = gateway.folder / "labels.jsonl"
+    file.write_text(labels(30, wrong=1))
+    command = (sys.executable, "-m", "gateway", "judge", "calibrate", str(file))
+    process = await asyncio.create_subprocess_exec(*command, "--config", str(gateway.config))
+    assert await process.wait() == 0
+
+
 async def test_a_good_version_is_promoted_and_a_worse_one_rolled_back_by_their_scores(
     place: tuple[Gateway, Callable[[], Store]],
 ) -> None:
     gateway, store = place
     async with load_on(gateway):
         good = start(gateway, "good")
+        # Its scores are its only ground, so it waits until somebody has shown that the judge may be believed.
+        await until(
+            gateway, lambda rollout: "agrees with people" in (rollout["hold"] or {}).get("detail", "")
+        )
+        await calibrate(gateway)
         ended = await until(gateway, lambda rollout: rollout["phase"] != "progressing")
         assert (ended["phase"], ended["ended_by"]) == ("promoted", "controller")
         bad = start(gateway, "careless")

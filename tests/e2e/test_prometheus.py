@@ -15,9 +15,10 @@ import pytest
 import yaml
 
 from gateway.telemetry.exposition import OPENMETRICS
+from gateway.telemetry.labels import LABELS
 from gateway.telemetry.metrics import METRICS, PREFIX
 from tests.support.gateway import Gateway, ask_once, make_gateway, running
-from tests.support.metrics import scraped
+from tests.support.metrics import LABEL, scraped
 from tests.support.prometheus import PROMTOOL, Prometheus, need_prometheus, running_prometheus
 from tests.support.worker import chat_body
 
@@ -94,6 +95,17 @@ def test_promtool_finds_nothing_to_say(gateway: Gateway) -> None:
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
     assert scraped(gateway, OPENMETRICS).endswith("# EOF\n")
+
+
+def test_labels_have_only_the_words_of_the_table(gateway: Gateway) -> None:
+    seen: dict[str, set[str]] = {}
+    for name, value in LABEL.findall(scraped(gateway)):
+        seen.setdefault(name, set()).add(value)
+    del seen["le"]
+    assert set(seen) <= set(LABELS)
+    assert len(seen) > 15
+    for name, values in seen.items():
+        assert values <= set(LABELS[name].words) or not LABELS[name].words, name
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])

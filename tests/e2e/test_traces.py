@@ -10,9 +10,11 @@ from typing import Any
 import grpc
 import pytest
 
+from gateway.domain.observation import Observed, decode_batch
 from gateway.proxy.gauges import counted, standing
+from gateway.storage import keys
 from gateway.telemetry import grpc as own_grpc
-from gateway.telemetry.export import GRPC_PATH
+from gateway.telemetry.delivery import TRACES
 from tests.support.collector import Collector, Protocol, attributes, running_collector
 from tests.support.metrics import by_key
 from tests.support.scripted_provider import on_uvloop
@@ -111,6 +113,40 @@ async def test_a_request_that_is_sampled_out_leaves_nothing_unless_it_fails(tmp_
         assert attributes(span)["promptcanary.outcome"] == "provider"
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+@on_uvloop
+async def test_an_answer_with_a_safety_flag_has_a_span_though_it_was_sampled_out(
+    tmp_path: Path, wanted: bool
+) -> None:
+    scenario = 'default: {first_token_ms: 0, gap_ms: 0, tokens: 10, opening: "Write to ann@example.org. "}'
+    async with running_collector(Collector("http")) as collector:
+        given = traces(collector, flags=wanted)
+        async with worker_stage(tmp_path, scenario=scenario, traces=given) as stage:
+            await stage.deploy()
+            await stage.roll_out(policy="fast")
+            await stage.ask(headers={**PROMPTED, **UNSAMPLED, "x-session-id": "s-1"})
+            assert sent_headers(stage)["traceparent"] == UNSAMPLED["traceparent"]
+            await until(lambda: not stage.worker.pins._tasks and not stage.worker.pins._new)
+            await stage.worker.recorder.flush()
+            (id,) = stage.worker.snapshots.measured
+            log = await stage.worker.store.read(keys.evidence(id), after=0)
+        (observed,) = [
+            record
+            for entry in log
+            for record in decode_batch(entry.value).records
+            if isinstance(record, Observed)
+        ]
+        assert observed.flags == ("personal",)
+        if not wanted:
+            assert (collector.spans, observed.trace) == ([], b"")
+            return
+        (span,) = collector.spans
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, PARENT)
+    assert attributes(span)["promptcanary.safety.flags"] == ["personal"]
+    assert observed.trace == span.trace_id + span.span_id
+    assert span.status.code == span.status.STATUS_CODE_UNSET
+
+
 @on_uvloop
 async def test_errors_can_be_left_to_the_sample(tmp_path: Path) -> None:
     async with running_collector(Collector("http")) as collector:
@@ -201,7 +237,7 @@ async def test_the_last_spans_go_out_at_the_end(tmp_path: Path) -> None:
 async def test_a_large_grpc_message_waits_for_the_server_s_windows(tmp_path: Path) -> None:
     async with running_collector(Collector("grpc")) as collector:
         big = _unknown_field(b"x" * 1_000_000)
-        await own_grpc.call(("127.0.0.1", collector.port), GRPC_PATH, big)
+        await own_grpc.call(("127.0.0.1", collector.port), TRACES.grpc, big)
         with pytest.raises(own_grpc.GrpcFailed) as raised:
             await own_grpc.call(("127.0.0.1", collector.port), "/nobody/Knows", b"")
         assert raised.value.status == grpc.StatusCode.UNIMPLEMENTED.value[0]
@@ -226,5 +262,5 @@ async def test_a_server_of_another_kind_is_a_failure_and_no_crash() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises((own_grpc.GrpcFailed, OSError)):
-        await own_grpc.call(("127.0.0.1", port), GRPC_PATH, b"")
+        await own_grpc.call(("127.0.0.1", port), TRACES.grpc, b"")
     server.close()

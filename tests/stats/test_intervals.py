@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidValue
-from gateway.stats.intervals import Effect, tuned_rho, wilson
+from gateway.stats.intervals import Effect, tuned_rho, watched, wilson
 from tests.stats.judged import units
 
 
@@ -93,3 +93,31 @@ def test_wilson_holds_the_rate_and_is_symmetric(trials: int, part: float, alpha:
 def test_wilson_refuses_what_is_no_rate(hits: int, trials: int, alpha: float) -> None:
     with pytest.raises(InvalidValue):
         wilson(hits, trials, alpha)
+
+
+def test_a_rate_may_be_watched() -> None:
+    """Looked at after each of 300 trials: it leaves the interval in at most α of the runs."""
+    rng = Random("watched")
+    left = 0
+    for _ in range(150):
+        hits = 0
+        for trial in range(1, 301):
+            hits += rng.random() < 0.9
+            _, low, high = watched(hits, trial, 0.1)
+            if not low <= 0.9 <= high:
+                left += 1
+                break
+    assert left <= 0.1 * 150 + 9
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 0), (3, 2), (-1, 2)])
+def test_a_watched_rate_needs_trials(hits: int, trials: int) -> None:
+    with pytest.raises(InvalidValue, match="trials"):
+        watched(hits, trials)
+
+
+def test_a_watched_rate_closes_in() -> None:
+    widths = [high - low for _, low, high in (watched(9 * n, 10 * n) for n in (1, 10, 100, 1000))]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] < 0.03
+    assert (watched(0, 5).low, watched(5, 5).high) == (0.0, 1.0)

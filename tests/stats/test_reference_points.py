@@ -72,7 +72,7 @@ def test_a_drop_of_10_points_is_found_soon() -> None:
     assert 130 <= median(results, 1) <= 158  # reference 144
     odds = simulated(0.10, 500, kappa=False)
     assert median(odds, 0) < median(results, 0)  # the grid of odds ratios is faster
-    assert 118 <= median(odds, 1) <= 146  # reference 121; 1,500 runs of this simulation give 132
+    assert 107 <= median(odds, 1) <= 138  # reference 121
 
 
 def test_a_gate_without_a_difference_opens_in_its_planned_units() -> None:
@@ -131,6 +131,34 @@ def test_an_effect_that_begins_late_is_found_sooner_by_a_later_start() -> None:
     again = sorted(needed(run, later=1) for run in range(30))[15]
     assert again < 0.75 * plain
     assert 120 < again < 200
+
+
+def test_errors_of_5_percent_are_found_as_soon_as_one_start_can() -> None:
+    """Errors .5 → 5 % at α .01; weight .1 for 50 canary sessions and while E is above 3, then .5; one start.
+    Reference, standard at 1,000 sessions/h: 130 canary sessions in the median, 376 at 90 %; 1,500 of these
+    give 139 and 403. Starts that share the weight take longer (docs/adr/0013)."""
+
+    def served(run: int, later: int) -> int:
+        rng = Random(f"errors {run}")
+        harm, share, canaries = Harm.of(0.0, later=later), 0.1, 0
+        while canaries < 2000:
+            if share == 0.1 and canaries >= 50 and harm.wealth.first() < log(3.0):
+                share = 0.5
+                if later:
+                    harm.start()
+            canary = rng.random() < share
+            canaries += canary
+            if rng.random() < (0.05 if canary else 0.005):
+                harm.update(canary, 1.0, share, 0.0)
+                if harm.get() >= BARS[1]:
+                    break
+        return canaries
+
+    one = sorted(served(run, 0) for run in range(600))
+    assert one[300] == pytest.approx(130, rel=0.2)
+    assert one[540] == pytest.approx(376, rel=0.2)
+    shared = sorted(served(run, 2) for run in range(600))
+    assert one[300] < shared[300] < 1.4 * one[300]
 
 
 def test_a_family_keeps_its_alpha_where_each_of_its_tests_would_not() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,3 +68,15 @@ def judge_of(
     given = {"base_url": f"http://127.0.0.1:{port}/v1", "model": "judge-model", **settings}
     section = JudgeSettings.model_validate(given)
     return Judge(store, section, rubrics or {"helpful": HELPFUL}, PriceList(PRICES), owner=owner)
+
+
+def labels(count: int, *, wrong: int = 0) -> str:
+    """So many answers that people found good, and bad, of which so many the simulated judge sees
+    otherwise."""
+    lines = []
+    for good in (True, False):
+        for number in range(count):
+            quality = 0.9 if good != (number < wrong) else 0.2
+            answer = f"[quality {quality:.2f}] words"
+            lines.append(json.dumps({"question": f"user: {good} {number}?", "answer": answer, "label": good}))
+    return "\n".join(lines)

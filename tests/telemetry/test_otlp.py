@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from gateway.telemetry.otlp import encode_span, request
-from gateway.telemetry.spans import Event, Span
+from gateway.telemetry.spans import Event, Link, Span
 from tests.support.collector import attributes
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
@@ -35,6 +35,10 @@ SPANS = st.builds(
     ATTRIBUTES,
     st.lists(EVENTS, max_size=2).map(tuple),
     st.none() | TEXT,
+    st.sampled_from([1, 3]),
+    st.lists(st.builds(Link, st.binary(min_size=16, max_size=16), st.binary(min_size=8, max_size=8))).map(
+        tuple
+    ),
 )
 
 
@@ -52,10 +56,13 @@ def test_every_span_is_read_back(spans: list[Span], resource: dict[str, Any]) ->
     assert scope.scope.name == "scope"
     for got, span in zip(scope.spans, spans, strict=True):
         assert (got.trace_id, got.span_id, got.parent_span_id) == (span.trace, span.span, span.parent)
-        assert (got.trace_state, got.name, got.kind) == (span.state, span.name, got.SPAN_KIND_CLIENT)
+        assert (got.trace_state, got.name, got.kind) == (span.state, span.name, span.kind)
         assert (got.start_time_unix_nano, got.end_time_unix_nano) == (span.start, span.end)
         assert attributes(got) == span.attributes
         assert got.flags == 1
+        assert [(link.trace_id, link.span_id, link.flags) for link in got.links] == [
+            (*link, 1) for link in span.links
+        ]
         assert [(event.name, event.time_unix_nano, attributes(event)) for event in got.events] == [
             tuple(event) for event in span.events
         ]

@@ -27,6 +27,7 @@ class Admin:
     store: SqliteStore
     session: aiohttp.ClientSession
     url: str
+    app: web.Application
     status: dict[str, object] = field(default_factory=lambda: {"ready": True})
 
     async def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
@@ -55,12 +56,13 @@ async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
     async def readiness() -> dict[str, object]:
         return status
 
-    runner = web.AppRunner(build_admin(store, readiness), access_log=None)
+    app = build_admin(store, readiness)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
     async with aiohttp.ClientSession() as session:
-        yield Admin(store, session, f"http://127.0.0.1:{port}", status)
+        yield Admin(store, session, f"http://127.0.0.1:{port}", app, status)
     await runner.cleanup()
     await store.close()

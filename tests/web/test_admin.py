@@ -214,3 +214,19 @@ async def test_quality_of_a_rollout_is_the_judge_s_work_and_what_users_said(admi
     assert (found["waiting"], found["under_way"], found["dead"]) == (1, 0, 0)
     assert found["feedback"] == {"resolved": {"canary": {"answers": 1, "mean": 1.0, "bad": 0}}}
     assert (await admin.get("/v1/rollouts/unknown/quality")).status == 404
+
+
+async def test_the_judge_s_queue_and_its_dead_letters(admin: Admin) -> None:
+    await admin.store.enqueue(keys.JUDGING, "r/s", b"")
+    await admin.store.claim(keys.JUDGING, "judge", limit=1, lease=60)
+    await admin.store.bury(keys.JUDGING, "judge", "r/s", "cannot be read")
+    found = (await admin.get("/v1/judge/queue")).body
+    assert (found["waiting"], found["under_way"], found["dead"]) == (0, 0, 1)
+    assert [(each["id"], each["reason"], each["attempts"]) for each in found["letters"]] == [
+        ("r/s", "cannot be read", 1)
+    ]
+    again = (await admin.post("/v1/judge/queue/retry", {"id": "r/s"}, x_actor="ann")).body
+    assert (again["waiting"], again["dead"], again["letters"]) == (1, 0, [])
+    assert (await admin.post("/v1/judge/queue/retry", {"id": "r/s"})).status == 404
+    entry = (await admin.get("/v1/audit?limit=1")).body["entries"][0]
+    assert (entry["action"], entry["actor"], entry["after"]) == ("retry_judgment", "ann", {"item": "r/s"})

@@ -97,6 +97,8 @@ def test_every_answer_is_documented(case: Case, url: str) -> None:
         given = (case.path_parameters or {}).get(name)
         if isinstance(given, str) and NAME.match(given) and len(given) % 2:
             case.path_parameters[name] = value
+    if case.operation.path == "/v1/events" and str(case.query.get("wait", 0)).isdecimal():
+        case.query["wait"] = 0  # what follows for ever ends for this test after what there is
     case.call_and_validate(base_url=url, checks=CHECKS)
 
 

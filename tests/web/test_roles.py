@@ -20,6 +20,8 @@ PLACES = {
     "{version}": "1",
     "{rollout}": "0123456789ab",
     "{token}": "none",
+    "{policy}": "standard",
+    "{label}": "staging",
     "{delivery}": "1-none",
     "{request}": "pc1." + "A" * 52,
     "{id}": "aB3dEf6hIj9k",
@@ -30,7 +32,7 @@ def path_of(route: Route, prompt: str = "support-agent") -> str:
     path = route.path
     for place, value in (PLACES | {"{prompt}": prompt}).items():
         path = path.replace(place, value)
-    return path
+    return path + ("?wait=0" if route.name == "events" else "")
 
 
 @dataclass

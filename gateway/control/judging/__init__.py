@@ -1,6 +1,7 @@
 """The judge: a process of its own that scores answers, one record for each item of the queue.
 
     asking   one answer by a whole rubric, until there is a score or a reason why not
+    calls    a span for each call of a model; tracing: for each judgment and suite
     model    one question to an OpenAI-compatible API: structured output, else a tool call, else plain
     benches  by whom and by what each rollout is judged, frozen by its first item
     budget   what judging has cost in this day and in each rollout

@@ -10,6 +10,7 @@ from gateway.control.judging.model import OUTAGE, JudgeModel, Reply
 from gateway.evals.beside import ask_beside
 from gateway.evals.question import Asked, ask
 from gateway.evals.rubric import Bench, Criterion, Rubric, mean_score
+from gateway.telemetry.tracer import current
 
 BACKOFF, BACKOFF_MOST = 0.5, 5.0  # s between calls in an outage, doubling
 FINAL = ("refused", "filtered")  # asking again changes nothing
@@ -60,6 +61,7 @@ class Examiner:
                     if reply.score is None:
                         return Judged(None, reply.cause)
                     scores[criterion.name] = reply.score
+                    current().result(criterion.name, reply.score)
                     weighted = weighted and reply.weighted
         except TimeoutError:
             return Judged(None, heard[-1] if heard else "timeout")

@@ -14,6 +14,7 @@ from gateway.evals.question import Asked, ask
 from gateway.evals.report import RunResult
 from gateway.evals.rubric import Criterion, Rubric
 from gateway.evals.suite import Assertion, Case, filled
+from gateway.telemetry.tracer import current
 
 TIE = 0.5
 
@@ -57,7 +58,10 @@ class Asserter:
             result = await self._best(each, value, run, rival)
         else:
             result = await self._judged(each, value, run)
-        return Result(1.0 - float(result.passed), "") if each.negated else result
+        if each.negated:
+            result = Result(1.0 - float(result.passed), "")
+        current().result(each.type, result.score, label="pass" if result.passed else "fail")
+        return result
 
     async def _judged(self, each: Assertion, value: Any, run: Run) -> Result:
         """Raises `NoAnswer` where the judge gives no score, and `InvalidValue` where there is none."""

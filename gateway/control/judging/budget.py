@@ -52,7 +52,9 @@ class Budget:
         self._new: dict[str, Spent] = {}  # and since
 
     def add(self, rollout: str, now: float, spent: Spent) -> None:
-        for period in self.periods(rollout, now):
+        """`rollout` is "" for what is spent on none."""
+        today, whole = self.periods(rollout, now)
+        for period in (today, whole) if rollout else (today,):
             self._new[period] = self._new.get(period, Spent()).plus(spent)
 
     def periods(self, rollout: str, now: float) -> tuple[str, str]:

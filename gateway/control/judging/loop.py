@@ -23,6 +23,7 @@ from gateway.control.judging.budget import Budget, Spent
 from gateway.control.judging.claims import Claims
 from gateway.control.judging.ledger import Ledger
 from gateway.control.judging.model import JudgeModel, Reply
+from gateway.control.judging.tracing import judgment
 from gateway.domain.judging import Item, decode_item
 from gateway.domain.observation import Scored
 from gateway.domain.rollout import Deployment
@@ -32,12 +33,13 @@ from gateway.prices import PriceList
 from gateway.settings import JudgeSettings
 from gateway.storage import codec, keys
 from gateway.storage.base import Claim, Store
+from gateway.telemetry.tracer import Tracer
 
 MARGIN = 10.0  # s of a lease beyond the patience
 
 
 class Judge:
-    """`owner` names this process. `nonce` makes a new unguessable word."""
+    """`owner` names this process. `nonce` makes a new unguessable word. `tracer` takes spans of judgments."""
 
     def __init__(
         self,
@@ -48,8 +50,10 @@ class Judge:
         *,
         owner: str,
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
+        self._tracer = tracer or Tracer()
         self._settings = settings
         self._prices = prices
         self._owner = owner
@@ -107,12 +111,15 @@ class Judge:
         return await self._budget.exceeded(item.rollout, now)
 
     async def _judge(self, item: Item, bench: Bench, now: float) -> Judged:
-        return await self._examiner.judge(
-            bench,
-            Words(item.question, item.answer),
-            patience=min(self._settings.patience, item.due_at - now),
-            charge=lambda reply: self._charge(item, bench, reply, now),
-        )
+        with judgment(self._tracer, item, bench) as done:
+            return done(
+                await self._examiner.judge(
+                    bench,
+                    Words(item.question, item.answer),
+                    patience=min(self._settings.patience, item.due_at - now),
+                    charge=lambda reply: self._charge(item, bench, reply, now),
+                )
+            )
 
     def _charge(self, item: Item, bench: Bench, reply: Reply, now: float) -> None:
         cost = self._prices.cost(bench.model, reply.usage, now=now, base_url=self._settings.base_url)

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import openai
 from openai import AsyncOpenAI
 
+from gateway.control.judging.calls import called
 from gateway.evals.question import TOOL, Asked
 from gateway.evals.rubric import Criterion
 from gateway.evals.verdict import score_of
@@ -78,7 +79,9 @@ class JudgeModel:
             form, weighed = WAYS[at]
             if weighed and not (self._settings.logprobs and candidates(criterion)):
                 continue
-            reply = await self._call(model, asked, criterion, form, weighed)
+            with called(model, criterion.name) as done:
+                reply = await self._call(model, asked, criterion, form, weighed)
+                done(reply.usage, reply.cause)
             if reply.cause != "refused":
                 self._way[model] = at
                 break

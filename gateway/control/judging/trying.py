@@ -15,16 +15,19 @@ import openai
 from openai import AsyncOpenAI
 
 from gateway.control.judging.asserting import Asserter
+from gateway.control.judging.calls import called
 from gateway.control.judging.model import NO_KEY, JudgeModel
+from gateway.control.judging.tracing import suite_run, tried
 from gateway.domain.prompt import Version
 from gateway.errors import InvalidValue, NoAnswer
 from gateway.evals.checks import Run
 from gateway.evals.detect import probes_of
 from gateway.evals.report import CaseResult, Report, RunResult
-from gateway.evals.suite import Case, Suite, user_message
+from gateway.evals.suite import Case, Suite, filled, user_message
 from gateway.prices import PriceList
 from gateway.promptfiles.compiled import compile_prompt
 from gateway.settings import EvalSettings
+from gateway.telemetry.tracer import Tracer
 from gateway.wire import chat
 from gateway.wire.splice import split
 from gateway.wire.texts import answer_of
@@ -64,7 +67,9 @@ class Trier:
         prices: PriceList,
         nonce: Callable[[], str],
         judge: tuple[JudgeModel, str] | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer or Tracer()
         self._settings = settings
         self._base_url = base_url
         self._prices = prices
@@ -98,12 +103,15 @@ class Trier:
         async def one(index: int, repeat: int) -> Played:
             async with self._room:
                 rival = _Rival(bool(rivals), rivals[index][repeat] if rivals else None)
-                played = await self._run(version, suite, suite.cases[index], bodies[index], rival)
+                with tried(self._tracer, suite.cases[index].name) as done:
+                    played = await self._run(version, suite, suite.cases[index], bodies[index], rival)
+                    done(played.result)
             progress()
             return played
 
         tasks = [[one(index, n) for n in range(case.repeat)] for index, case in enumerate(suite.cases)]
-        return [list(runs) for runs in await asyncio.gather(*(asyncio.gather(*each) for each in tasks))]
+        with suite_run(self._tracer, suite.reference, version):
+            return [list(runs) for runs in await asyncio.gather(*(asyncio.gather(*each) for each in tasks))]
 
     # --- one run
 
@@ -118,8 +126,9 @@ class Trier:
         inputs = {item.name for item in content.inputs}
         given = {name: value for name, value in case.vars.items() if name in inputs}
         messages = compile_prompt(content).render(given, time.monotonic)
-        said = {"role": "user", "content": user_message(suite, case)}
-        fields = split(msgspec.json.encode({"model": model, "messages": [said]}))
+        said = [{**turn, "content": filled(turn["content"], case.vars)} for turn in case.messages]
+        said.append({"role": "user", "content": user_message(suite, case)})
+        fields = split(msgspec.json.encode({"model": model, "messages": said}))
         recipe = chat.recipe(content, version.prompt)
         own = chat.encode_messages(messages)
         injected = chat.inject(fields, chat.inspect(fields), recipe, own)
@@ -131,7 +140,8 @@ class Trier:
     ) -> Played:
         run: Run | None = None
         try:
-            run = await self._answer(version, user_message(suite, case), body)
+            with called(str(body["model"])):
+                run = await self._answer(version, user_message(suite, case), body)
             if rival.there and rival.run is None and case.compares:
                 raise NoAnswer("the live version gave no answer to compare with")
             return Played(await self._asserter.result(case, run, rival.run), run)
