@@ -3,6 +3,7 @@
 See docs/adr/0004-compiled-data-path.md. Everything else about the distribution is in pyproject.toml.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -80,7 +81,9 @@ class BuildAll(build_ext):
                 path.unlink(missing_ok=True)
 
 
-extensions = mypycify([f"gateway/{name}.py" for name in COMPILED.split()], group_name="gateway")
+pure = os.environ.get("PROMPT_CANARY_PURE", "") not in ("", "0")
+names = [] if pure else COMPILED.split()
+extensions = mypycify([f"gateway/{name}.py" for name in names], group_name="gateway") if names else []
 for extension in extensions:
     extension.optional = True
 

@@ -10,10 +10,12 @@ import logging
 import secrets
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
-from gateway.app import Process, main, owner, with_store
+from gateway.app import Process, main, owner, tell, with_store
 from gateway.control.judging.gate import Gatekeeper
+from gateway.control.judging.gauges import at_work, judged
 from gateway.control.judging.loop import Judge
 from gateway.control.judging.model import JudgeModel
 from gateway.control.judging.pairing import Pairing
@@ -22,9 +24,11 @@ from gateway.control.judging.trying import Trier
 from gateway.errors import ConfigError, InvalidValue
 from gateway.evals.rubric import Rubric, read_rubric
 from gateway.prices import PriceList
+from gateway.proxy.judging import rules_of
 from gateway.settings import EvalSettings, JudgeSettings, Settings
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
+from gateway.telemetry.metrics import Sample
 from gateway.telemetry.tracer import Tracer, exporting
 
 logger = logging.getLogger("gateway.judge")  # it runs as __main__
@@ -39,20 +43,32 @@ async def run_judge(process: Process) -> None:
     store = store_of(settings)
     async with exporting(settings, secrets.SystemRandom()) as tracer:
         works = []
+        news = partial(_news, tracer)
         if settings.judge is not None:
             rubrics = await asyncio.to_thread(read_rubrics, settings.judge)
-            works.append(build_judge(settings, store, rubrics, tracer).run)
+            judge = build_judge(settings, store, rubrics, tracer)
+            works.append(judge.run)
+            news = partial(_news, tracer, judge)
             works.append(build_pairing(settings, store, rubrics).run)
         if settings.evals is not None:
             works.append(build_gatekeeper(settings, store, tracer).run)
         process.ready()
 
         async def work() -> None:
+            telling = asyncio.create_task(tell(process, news))
             async with asyncio.TaskGroup() as tasks:
                 for each in works:
                     tasks.create_task(each(process.stop))
+            telling.cancel()
 
         await with_store(process, store, work)
+
+
+def _news(tracer: Tracer, judge: Judge | None = None) -> dict[str, list[Sample]]:
+    counts, gauges = tracer.counted(), tracer.standing()
+    if judge is not None:
+        counts, gauges = counts + judged(judge), gauges + at_work(judge)
+    return {"counts": counts, "gauges": gauges}
 
 
 def build_gatekeeper(settings: Settings, store: Store, tracer: Tracer | None = None) -> Gatekeeper:
@@ -98,7 +114,8 @@ def build_judge(
 def build_pairing(settings: Settings, store: Store, rubrics: dict[str, Rubric]) -> Pairing:
     """Raises `ConfigError` for a rubric that is not there, or an expression that is none."""
     section, prices = judge_section(settings), PriceList(settings.prices)
-    replayer = Replayer(settings.shadow, settings.providers, prices, flags=settings.evidence.flags)
+    flags, rules = settings.evidence.flags, rules_of(settings)
+    replayer = Replayer(settings.shadow, settings.providers, prices, flags=flags, rules=rules)
     if not any(each.api_key for each in settings.providers) and settings.shadow.api_key is None:
         logger.info("no upstream has a key: a shadow stage asks without one; shadow.api_key names one")
     owned = f"shadow-{owner()}"

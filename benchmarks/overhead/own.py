@@ -119,6 +119,13 @@ def call(admin: int, path: str, body: object = None) -> Any:
         raise RuntimeError(f"{path}: {error.read()[:500]!r}") from error
 
 
+def text(admin: int, path: str) -> str:
+    """What the admin port answers there, in words."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin}{path}", timeout=10) as answer:
+        found: str = answer.read().decode()
+    return found
+
+
 def start_rollout(admin: int, prompt: str = "bench") -> None:
     text = PROMPT.format(name=prompt, edition=f"Edition of {time.monotonic_ns()}.")
     version = call(admin, f"/v1/prompts/{prompt}/versions", {"file": text})["version"]

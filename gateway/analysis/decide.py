@@ -2,8 +2,10 @@
 
 In this order, the first that applies:
 
-    roll_back      a family's harm was found, or the canary's first requests all failed; in every phase
-    hold           the provider fails (incident); the arms' shares are wrong (srm); the judge drifts (judge)
+    roll_back      a family's harm was found, the canary's first requests all failed, or severe flags were
+                   confirmed; in every phase
+    hold           the provider fails (incident); a severe flag was confirmed (safety); the arms' shares are
+                   wrong (srm); the judge drifts (judge)
     watch          advance when it has lasted
     shadow         enough pairs, no harm in them, its gates passed → advance
     stage          not the last: minimum bake, minimum units, every harm E below the policy's, completeness
@@ -71,6 +73,9 @@ def _harm(evidence: Evidence) -> Answer | None:
         )
     if state.shadow is not None and (found := state.shadow.harm()) is not None:
         return "roll_back", found[0], found[1], None, None
+    if state.severe.found_at is not None:
+        told = f"{state.severe.confirmed[1]} canary sessions had a severe flag that was confirmed"
+        return "roll_back", "severe", f"{told} ({state.severe.shown()}), no stable one had", None, None
     if not state.crossed:
         return None
     family = min(state.crossed, key=lambda name: (state.crossed[name], name))
@@ -105,6 +110,10 @@ def _waits(position: Position, evidence: Evidence) -> Answer | None:
             "incident",
             None,
         )
+    if state.severe.holds(state.rules):
+        told = f"{state.severe.confirmed[1]} canary sessions had a severe flag that was confirmed"
+        why = f"{told} ({state.severe.shown()}): look at them, and clear what is none"
+        return "hold", "severe", why, "safety", None
     for name, ratio in (
         ("assigned", state.assigned),
         ("completed", state.completed),

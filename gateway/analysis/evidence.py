@@ -38,11 +38,13 @@ from gateway.analysis.entries import Entries
 from gateway.analysis.held import Held
 from gateway.analysis.metrics import BY_NAME
 from gateway.analysis.rules import METHOD, Rules
+from gateway.analysis.severe import thinned
 from gateway.analysis.state import State, Writer
 from gateway.analysis.thresholds import Thresholds
 from gateway.analysis.units import ERROR, SAFETY, Unit, amount, chosen, open_unit
-from gateway.domain.observation import Batch, Drawn, Observed, Pair, Scored
+from gateway.domain.observation import Batch, Drawn, Flagged, Observed, Pair, Scored
 from gateway.domain.policy import Policy
+from gateway.domain.safety import is_severe
 from gateway.errors import InvalidValue
 
 WRITERS = 1024  # of which the last sequence is remembered
@@ -97,7 +99,8 @@ class Evidence:
         """A rollback is due."""
         state = self.state
         shadow = state.shadow is not None and bool(state.shadow.crossed)
-        return bool(state.crossed) or state.hard_stop.at is not None or shadow
+        stopped = state.hard_stop.at is not None or state.severe.found_at is not None
+        return bool(state.crossed) or stopped or shadow
 
     @property
     def open_sessions(self) -> int:
@@ -126,6 +129,11 @@ class Evidence:
                     state.shadow.add(record)
                 continue
             drawn = record.unit
+            if type(record) is Flagged and (record.cleared or is_severe(record.flag)):
+                state.severe.told(record, state.clock, state.rules)
+                continue  # a session needs not be open for it: people look later
+            if type(record) is Observed and record.flags:
+                state.severe.observed(drawn, record.flags, state.clock, state.rules)
             unit = self._open.get(drawn.session) or self._opened(drawn)
             if unit is None:
                 continue
@@ -136,6 +144,8 @@ class Evidence:
                 self._observed(unit, record)
             elif type(record) is Scored:
                 self._scored(unit, record)
+            elif type(record) is Flagged and thinned(drawn):
+                self._events(unit, SAFETY)
         if requests:
             state.incident.add(state.clock, requests, failed)
         self._advance()
@@ -201,6 +211,10 @@ class Evidence:
         unit.requests += 1
         unit.reached = unit.reached or outcome != "provider"
         events = (SAFETY if record.flags else 0) | (ERROR if outcome == "prompt" else 0)
+        if events:
+            self._events(unit, events)
+
+    def _events(self, unit: Unit, events: int) -> None:
         if new := events & ~unit.events:
             unit.events |= new
             if unit.early:

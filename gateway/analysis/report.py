@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import exp
 
+from gateway.analysis.blind import without_data
 from gateway.analysis.comparison import Comparison
 from gateway.analysis.evidence import Evidence
 from gateway.analysis.metrics import METRICS, Metric
@@ -63,6 +64,7 @@ def describe(policy: Policy, position: Position, evidence: Evidence, now: float)
         lost_batches=state.lost_batches,
         dropped=state.dropped,
         shadow=None if state.shadow is None else state.shadow.view(),
+        without_data=without_data(policy, state),
     )
 
 

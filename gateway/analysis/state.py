@@ -8,6 +8,7 @@ from gateway.analysis.comparison import Comparison
 from gateway.analysis.metrics import METRICS
 from gateway.analysis.monitor import Completeness, HardStop, Incident
 from gateway.analysis.rules import METHOD, Rules
+from gateway.analysis.severe import Severe
 from gateway.analysis.shadow import ShadowState
 from gateway.analysis.thresholds import SOURCES, Frozen, Source, Thresholds, freeze
 from gateway.analysis.units import Seen, Unit
@@ -65,6 +66,7 @@ class State(msgspec.Struct):
     units: list[Unit] = []
     mismatched_at: float | None = None
     shadow: ShadowState | None = None
+    severe: Severe = msgspec.field(default_factory=Severe)
 
     @classmethod
     def start(cls, policy: Policy, started_at: float, thresholds: Thresholds, rules: Rules) -> State:

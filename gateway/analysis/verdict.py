@@ -11,7 +11,7 @@ from gateway.analysis.trust import Doubt
 from gateway.domain.rollout import Phase
 
 Action = Literal["bake", "advance", "promote", "roll_back", "hold", "raise_weight"]
-HoldReason = Literal["evidence", "completeness", "srm", "incident", "judge"]
+HoldReason = Literal["evidence", "completeness", "srm", "incident", "judge", "safety"]
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -83,8 +83,9 @@ class Verdict(msgspec.Struct, frozen=True):
 
     `bake`, `bake_needs`: s of this stage that count, and the minimum. `canary_units`: canary sessions of
     this stage. `scored`, `sampled`: judged sessions. `at`: the fold's clock, store time. `open_sessions`,
-    `left_out`, `lost_batches`, `dropped`: what the evidence is missing. `shadow`: what pairs have shown, of a
-    rollout whose policy begins so; in that stage the other numbers are of stable alone."""
+    `left_out`, `lost_batches`, `dropped`: what the evidence is missing. `without_data`: gates that no session
+    brings anything for, in words. `shadow`: what pairs have shown, of a rollout whose policy begins so; in
+    that stage the other numbers are of stable alone."""
 
     action: Action
     rule: str
@@ -108,6 +109,7 @@ class Verdict(msgspec.Struct, frozen=True):
     lost_batches: int = 0
     dropped: int = 0
     shadow: ShadowView | None = None
+    without_data: tuple[str, ...] = ()
 
     def because(
         self, action: Action, rule: str, reason: str, *, hold: HoldReason | None, weight: float | None

@@ -1,7 +1,7 @@
 """What a worker hands to the shadow stage: a stable request as the client sent it, and how it was answered.
 
-`rollout` and session name it, so a session brings one pair however often it is handed on. Nobody is shown
-what the candidate makes of it.
+Its words go to the queue apart from it, because they may not be kept as long. `rollout` and session name it,
+so a session brings one pair however often it is handed on. Nobody is shown what the candidate makes of it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Copy(msgspec.Struct, frozen=True, array_like=True):
     unit: Drawn
     due_at: float
     path: str
-    body: bytes
-    variables: bytes
     headers: tuple[tuple[str, str], ...]
-    answer: str
     outcome: Outcome
     flags: tuple[str, ...] = ()
+    body: bytes = b""
+    variables: bytes = b""
+    answer: str = ""
 
     @property
     def id(self) -> str:
@@ -35,12 +35,24 @@ class Copy(msgspec.Struct, frozen=True, array_like=True):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Copy)
+_WORDS = msgspec.msgpack.Decoder(tuple[bytes, bytes, str])
 
 
 def encode_copy(copy: Copy) -> bytes:
-    return _ENCODER.encode(copy)
+    """Without its words."""
+    return _ENCODER.encode(msgspec.structs.replace(copy, body=b"", variables=b"", answer=""))
 
 
-def decode_copy(value: bytes) -> Copy:
-    """Raises `msgspec.DecodeError` for bytes that no gateway of this version wrote."""
-    return _DECODER.decode(value)
+def encode_copied(copy: Copy) -> bytes:
+    """Its words."""
+    return _ENCODER.encode((copy.body, copy.variables, copy.answer))
+
+
+def decode_copy(value: bytes, words: bytes = b"") -> Copy:
+    """With its words, if there are any left. Raises `msgspec.DecodeError` for bytes that no gateway of this
+    version wrote."""
+    copy = _DECODER.decode(value)
+    if not words:
+        return copy
+    body, variables, answer = _WORDS.decode(words)
+    return msgspec.structs.replace(copy, body=body, variables=variables, answer=answer)

@@ -18,9 +18,9 @@ class Redaction:
     def __init__(self, patterns: Sequence[str]) -> None:
         self._patterns = [_compiled(pattern) for pattern in patterns]
 
-    def applied(self, text: str) -> str:
+    def of(self, text: str) -> str:
         """
-        >>> Redaction([r"[0-9]{4,}"]).applied("Order 12345, please")
+        >>> Redaction([r"[0-9]{4,}"]).of("Order 12345, please")
         'Order [redacted], please'
         """
         for pattern in self._patterns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.domain.observation import Outcome
 from gateway.domain.outcome import code_of, ending_of, outcome
@@ -26,10 +26,10 @@ from gateway.wire.usage import Answer, Usage, estimate, kinds
 if TYPE_CHECKING:
     from gateway.proxy.managed import Managed
 
-MOST_NAME = 100  # characters of a model's name that are counted
-MOST_GAPS = 1000  # of one answer
-NOTHING = Answer()
-MOST_BYTES = 1024 * 1024  # of an answer that is not streamed and is read for its usage
+MOST_NAME: Final = 100  # characters of a model's name that are counted
+MOST_GAPS: Final = 1000  # of one answer
+NOTHING: Final = Answer()
+MOST_BYTES: Final = 1024 * 1024  # of an answer that is not streamed and is read for its usage
 
 
 class Notes:
@@ -138,7 +138,7 @@ def _served(exchange: Managed, counts: VersionCounts) -> ModelCounts:
     worker = exchange.worker
     member = worker.upstream.member_of(exchange.call)
     provider = OTHER if member is None else worker.places[member.name].provider
-    return counts.of(provider, exchange.asked_model()[:MOST_NAME])
+    return counts.of(provider, exchange.model[:MOST_NAME])
 
 
 def about(exchange: Managed, how: Outcome, status: int | None, total: float) -> dict[str, object]:
@@ -183,7 +183,8 @@ def _said(exchange: Managed, answer: str) -> Said | None:
 
 def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[str, ...]:
     wanted, prepared, notes = exchange.worker.settings.evidence.flags, exchange.prepared, exchange.notes
-    if not wanted or prepared is None or notes is None:
+    rules = exchange.worker.safety_rules
+    if not (wanted or rules) or prepared is None or notes is None:
         return ()
     scanner = exchange.scanner
     says_so = refused(notes.whole()) if scanner is None else scanner.refused
@@ -193,8 +194,9 @@ def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[s
         probes=prepared.probes,
         finish_reason="refusal" if says_so else finish_reason,
         wants_json=prepared.version.content.outputs is not None,
+        rules=rules,
     )
-    return tuple([flag for flag in found if flag in wanted]) if found else ()
+    return tuple([flag for flag in found if flag in wanted or ":" in flag]) if found else ()
 
 
 def _count_usage(
@@ -208,7 +210,7 @@ def _count_usage(
     if usage is None or exchange.prepared is None:
         return None
     worker = exchange.worker
-    cost = worker.prices.cost(exchange.asked_model(), usage, now=worker.store_now())
+    cost = worker.prices.cost(exchange.model, usage, now=worker.store_now())
     counts.used(kinds(usage), None if cost is None else cost.paid, estimated=estimated)
     return cost
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from gateway.domain.judging import Item, encode_item
-from gateway.errors import GatewayError
+from gateway.domain.judging import Item, encode_item, encode_words
+from gateway.errors import ConfigError, GatewayError, InvalidValue
+from gateway.evals.flags import Rule, own_rule
 from gateway.evals.redaction import Redaction
+from gateway.settings import Settings
 from gateway.storage import keys
 from gateway.storage.base import Queue
 
@@ -47,14 +49,16 @@ Sent = TypeVar("Sent", bound=Waiting)
 
 
 class Sender(Generic[Sent]):
-    """Items on their way to a queue of the store. `pack`: as they go out. `now`: store time, s."""
+    """Items on their way to a queue of the store. `pack`: what goes out, and words that stay there for `keep`
+    s at most. `now`: store time, s."""
 
     def __init__(
         self,
         store: Queue,
         queue: str,
-        pack: Callable[[Sent], bytes],
+        pack: Callable[[Sent], tuple[bytes, bytes]],
         *,
+        keep: float,
         now: Callable[[], float],
         most: int = MOST,
     ) -> None:
@@ -64,6 +68,7 @@ class Sender(Generic[Sent]):
         self._store = store
         self._queue = queue
         self._pack = pack
+        self._keep = keep
         self._now = now
         self._most = most
         self._waiting: deque[Sent] = deque()
@@ -90,7 +95,8 @@ class Sender(Generic[Sent]):
         item = self._waiting[0]
         if self._now() < item.due_at:
             try:
-                await self._store.enqueue(self._queue, item.id, self._pack(item))
+                value, words = self._pack(item)
+                await self._store.enqueue(self._queue, item.id, value, text=words, keep=self._keep)
             except GatewayError as error:
                 self._tried = True
                 logger.warning("items for the queue %s wait: %s", self._queue, error.message)
@@ -113,9 +119,9 @@ class Outbox(Sender[Item]):
     """`redact` are RE2 expressions; what they find goes no further. Raises `ConfigError` for an expression
     that is none."""
 
-    def __init__(self, queue: Queue, *, redact: Sequence[str], now: Callable[[], float]) -> None:
-        super().__init__(queue, keys.JUDGING, self._packed, now=now)
-        self._redaction = Redaction(redact)
+    def __init__(self, queue: Queue, *, redaction: Redaction, keep: float, now: Callable[[], float]) -> None:
+        super().__init__(queue, keys.JUDGING, self._packed, keep=keep, now=now)
+        self._redaction = redaction
 
     def offer(self, item: Item) -> str:
         """Why it cannot be judged; "" if it can."""
@@ -123,7 +129,15 @@ class Outbox(Sender[Item]):
             return "empty"
         return "" if self.put(item) else "overflow"
 
-    def _packed(self, item: Item) -> bytes:
-        question, answer = self._redaction.applied(item.question), self._redaction.applied(item.answer)
+    def _packed(self, item: Item) -> tuple[bytes, bytes]:
+        question, answer = self._redaction.of(item.question), self._redaction.of(item.answer)
         sent = Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)
-        return encode_item(sent)
+        return encode_item(sent), encode_words(sent)
+
+
+def rules_of(settings: Settings) -> tuple[Rule, ...]:
+    """The configuration's own. Raises `ConfigError`."""
+    try:
+        return tuple(own_rule(rule.name, rule.pattern, severe=rule.severe) for rule in settings.safety.rules)
+    except InvalidValue as error:
+        raise ConfigError(f"safety.rules: {error.message}") from error

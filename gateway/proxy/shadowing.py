@@ -21,7 +21,7 @@ import msgspec
 from gateway.analysis.rules import Rules
 from gateway.domain.observation import Drawn, Outcome
 from gateway.domain.rollout import Rollout
-from gateway.domain.shadowing import Copy, encode_copy
+from gateway.domain.shadowing import Copy, encode_copied, encode_copy
 from gateway.evals.redaction import Redaction
 from gateway.proxy.choice import Choice
 from gateway.proxy.judging import Sender
@@ -60,7 +60,8 @@ class Shadowed(NamedTuple):
 
 
 class Shadowing:
-    """`running` are the rollouts under a policy, by id. `now`: store time, s; `clock`: the loop's, s."""
+    """`running` are the rollouts under a policy, by id; words stay in the queue for `keep` s at most. `now`:
+    store time, s; `clock`: the loop's, s."""
 
     def __init__(
         self,
@@ -68,12 +69,13 @@ class Shadowing:
         settings: ShadowSettings,
         redaction: Redaction,
         *,
+        keep: float,
         running: Callable[[], Mapping[str, Rollout]],
         now: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
         self.left_out: Counter[str] = Counter()  # requests that were not copied, by cause
-        self.sender: Sender[Copy] = Sender(store, keys.SHADOWING, encode_copy, now=now, most=MOST)
+        self.sender: Sender[Copy] = Sender(store, keys.SHADOWING, packed, keep=keep, now=now, most=MOST)
         self._settings = settings
         self._redaction = redaction
         self._running = running
@@ -116,10 +118,13 @@ class Shadowing:
             rollout.id,
             unit,
             due_at,
-            *copied,
-            self._redaction.applied(shadowed.answer),
+            copied.path,
+            copied.headers,
             shadowed.outcome,
             shadowed.flags,
+            copied.body,
+            copied.variables,
+            self._redaction.of(shadowed.answer),
         )
         if not self.sender.put(item):
             self.left_out["overflow"] += 1
@@ -129,6 +134,10 @@ class Shadowing:
         if room is None:
             room = self._rooms[prompt] = _Room(self._clock(), self._settings.per_minute)
         return room
+
+
+def packed(copy: Copy) -> tuple[bytes, bytes]:
+    return encode_copy(copy), encode_copied(copy)
 
 
 def copy_of(exchange: Managed, fields: Fields) -> Copied | None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from gateway.analysis.rules import Rules
 from gateway.domain.judging import Item
@@ -33,7 +33,7 @@ from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.feedback import PATH as FEEDBACK
 from gateway.proxy.feedback import Desk, FeedbackRequest
 from gateway.proxy.hotkeys import HotKeys
-from gateway.proxy.judging import Outbox, Said
+from gateway.proxy.judging import Outbox, Said, rules_of
 from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.named import Named, names_model
@@ -55,14 +55,14 @@ from gateway.wire.selection import split_path
 
 logger = logging.getLogger(__name__)
 
-SWEEP = 1.0  # s
-DRAIN_STEP = 0.05  # s
-IDLE_GRACE = 1.0  # s
-OPEN_AGAIN = 1.0  # s between attempts to open a store that was not there at the start
-API = b"/v1/"
-MOST_MODELS = 1000
-DEFAULT_RULES = Rules()
-START_PATIENCE = 3.0  # s that a start waits for the store before it serves what is kept on disk
+SWEEP: Final = 1.0  # s
+DRAIN_STEP: Final = 0.05  # s
+IDLE_GRACE: Final = 1.0  # s
+OPEN_AGAIN: Final = 1.0  # s between attempts to open a store that was not there at the start
+API: Final = b"/v1/"
+MOST_MODELS: Final = 1000
+DEFAULT_RULES: Final = Rules()
+START_PATIENCE: Final = 3.0  # s that a start waits for the store before it serves what is kept on disk
 
 
 class Worker:
@@ -106,13 +106,11 @@ class Worker:
             now=self.store_now,
         )
         self.pins.known = self.recorder.pinned
-        self.outbox: Outbox | None = None
-        if settings.judge is not None:
-            self.outbox = Outbox(store, redact=settings.judge.redact, now=self.store_now)
-            self.outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
-            self.recorder.judge = self._to_judge
-        self.shadowing = self._shadowing()
-        self.desk = Desk(store, self.keys, max_age=settings.feedback.max_age, now=self.store_now)
+        self.safety_rules = rules_of(settings)
+        redaction = Redaction(() if settings.judge is None else settings.judge.redact)
+        self.outbox = self._judging(store, redaction)
+        self.desk = Desk(store, self.keys, redaction, settings.feedback.max_age, self.store_now)
+        self.shadowing = self._shadowing(redaction)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
@@ -192,7 +190,7 @@ class Worker:
         )
         return sign(id, self.keys[0]).encode()
 
-    def _shadowing(self) -> Shadowing | None:
+    def _shadowing(self, redaction: Redaction) -> Shadowing | None:
         """Copies for shadow stages, where there is a judge for them."""
         settings = self.settings
         if settings.judge is None:
@@ -200,13 +198,23 @@ class Worker:
         shadowing = Shadowing(
             self.store,
             settings.shadow,
-            Redaction(settings.judge.redact),
+            redaction,
+            keep=settings.judge.keep_seconds,
             running=lambda: self.snapshots.measured,
             now=self.store_now,
             clock=self.clock,
         )
         self.recorder.shadow = shadowing.take
         return shadowing
+
+    def _judging(self, store: Store, redaction: Redaction) -> Outbox | None:
+        judge = self.settings.judge
+        if judge is None:
+            return None
+        outbox = Outbox(store, redaction=redaction, keep=judge.keep_seconds, now=self.store_now)
+        outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
+        self.recorder.judge = self._to_judge
+        return outbox
 
     def _to_judge(self, rollout: Rollout, unit: Drawn, said: Said) -> str:
         assert self.outbox is not None

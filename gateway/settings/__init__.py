@@ -7,6 +7,7 @@ string values and nowhere else. An error names the file, the field, the value an
     base        words for all sections
     providers   upstreams, breakers, prices
     judge       the judge's model, rubrics and limits
+    safety      own rules, moderation, cases
     shadow      copies of stable requests for a shadow stage
     telemetry   traces, metrics, logs
     model       every section, and the whole
@@ -35,6 +36,7 @@ from gateway.settings.model import (
     policies_of,
 )
 from gateway.settings.providers import Breaker, Price, Upstream
+from gateway.settings.safety import Moderation, SafetyRule, SafetySettings
 from gateway.settings.shadow import ShadowSettings
 from gateway.settings.telemetry import Logs, Metrics, Traces
 
@@ -54,8 +56,11 @@ __all__ = [
     "Listen",
     "Logs",
     "Metrics",
+    "Moderation",
     "Price",
     "RedisSettings",
+    "SafetyRule",
+    "SafetySettings",
     "Section",
     "Seed",
     "SessionSource",

@@ -12,6 +12,7 @@ from gateway.settings.alerts import Alerts
 from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
 from gateway.settings.judge import EvalSettings, JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
+from gateway.settings.safety import SafetySettings
 from gateway.settings.shadow import ShadowSettings
 from gateway.settings.telemetry import Logs, Metrics, Traces
 
@@ -231,6 +232,10 @@ class EvidenceSettings(Section):
     """Sessions of one rollout held at once by the controller."""
     hard_stop: Annotated[int, Field(ge=1)] = 20
     """Roll back when so many first requests of the canary failed, all of them, and stable's did not."""
+    severe_hold: Annotated[int, Field(ge=1)] = 1
+    """Canary sessions with a confirmed severe flag that hold a rollout (docs/safety.md) …"""
+    severe_rollback: Annotated[int, Field(ge=1)] = 3
+    """… and that roll it back while no stable session has one."""
     incident_window: Seconds = 60.0
     """Seconds of stable's provider errors that an incident is seen in …"""
     incident_requests: Annotated[int, Field(ge=1)] = 20
@@ -292,6 +297,7 @@ class Settings(Section):
     judge: JudgeSettings | None = None
     evals: EvalSettings | None = None
     shadow: ShadowSettings = ShadowSettings()
+    safety: SafetySettings = SafetySettings()
     metrics: Metrics = Metrics()
     traces: Traces = Traces()
     logs: Logs = Logs()

@@ -25,6 +25,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     shadowing                                  stable requests to be asked again of a candidate (a queue)
     bench/{rollout}                            model, rubric and prompt that a rollout is judged by
     bench/{rollout}/pairs                      the same of its shadow stage
+    pace/{rollout}                             which share of its sessions the judge can afford
     calibration/{bench}                        how well the judge of that digest agrees with people
     evaluation/{prompt}/{number}               what a version's suite came to last
     spend/{day} · spend/{rollout}              what judging has cost; spend/shadow/…: of shadow stages
@@ -55,6 +56,8 @@ SHADOWING = "shadowing"  # the queue of replays
 SPENDING = "spend/"
 SHADOW_SPENDING = "shadow/"  # of its periods
 CONTROLLER = "controller"  # the lease
+QUEUES = (JUDGING, SHADOWING, ALERTS)  # all that /metrics shows
+PACER = "judge-pace"  # the lease
 
 
 def deployment(prompt: str) -> str:
@@ -154,6 +157,10 @@ def bench(rollout: str) -> str:
 
 def pair_bench(rollout: str) -> str:
     return f"{bench(rollout)}/pairs"
+
+
+def pace(rollout: str) -> str:
+    return f"pace/{rollout}"
 
 
 def calibration(bench: str) -> str:

@@ -112,6 +112,25 @@ METRICS: tuple[Metric, ...] = (
         ("cause",),
         "Requests that a shadow stage does not ask again: tools, stateful, large, redacted and others",
     ),
+    # --- the judge
+    Metric(
+        "judge_answers_total",
+        "counter",
+        ("cause",),
+        "Answers that were judged, by why they have no score; none: they have one",
+        known=("none",),
+    ),
+    Metric("judge_calls_total", "counter", (), "Calls of the judge's model"),
+    Metric("judge_cost_usd_total", "counter", (), "What they cost by the price list"),
+    Metric("judge_under_way", "gauge", (), "Judgments under way"),
+    Metric("judge_concurrency", "gauge", (), "Judgments that can be under way at once (judge.concurrency)"),
+    Metric(
+        "judge_limit_usd",
+        "gauge",
+        ("period",),
+        "Limits of spending on judging, of a day and of a rollout; 0: none",
+        across="max",
+    ),
     # --- upstreams
     Metric("upstream_workers", "gauge", ("upstream", "state"), "Workers by the state of their breaker"),
     Metric("upstream_opened_total", "counter", ("upstream",), "Times that a worker's breaker opened"),
@@ -154,6 +173,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("store_up", "gauge", (), "1 if the store answers the process that answers /metrics"),
     Metric("store_revision", "gauge", (), "Commits so far"),
+    Metric("store_answer_seconds", "gauge", (), "How long the store took to answer that process just now"),
     Metric(
         "queue_items",
         "gauge",
@@ -203,6 +223,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("rollout_shadow_gate_e", "gauge", ("prompt", "metric"), "Evidence in pairs of being no worse"),
     Metric("rollout_shadow_gate_needs", "gauge", ("prompt", "metric"), "Where the gate passes"),
     Metric("rollout_shadow_difference", "gauge", ("prompt", "metric"), "Candidate minus stable, in badness"),
+    Metric(
+        "rollout_judge_share",
+        "gauge",
+        ("prompt",),
+        "Of the sessions that the policy would have judged, the share that the judge can afford",
+    ),
     Metric("rollout_srm_e", "gauge", ("prompt", "stream"), "Evidence of a wrong sample ratio"),
     Metric("rollout_decided_at_seconds", "gauge", ("prompt",), "When it was decided last, store time"),
     Metric("rollout_evidence_dropped", "gauge", ("prompt",), "Records lost to full buffers"),

@@ -11,8 +11,8 @@ NUMBERS = Redaction([r"\d{4}-\d{4}", "(?i)hello"])
 
 
 def test_it_is_taken_out_of_a_text() -> None:
-    assert NUMBERS.applied("Hello, 1234-5678.") == "[redacted], [redacted]."
-    assert Redaction([]).applied("Hello") == "Hello"
+    assert NUMBERS.of("Hello, 1234-5678.") == "[redacted], [redacted]."
+    assert Redaction([]).of("Hello") == "Hello"
 
 
 @pytest.mark.parametrize(

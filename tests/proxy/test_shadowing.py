@@ -44,7 +44,7 @@ async def copies(stage: WorkerStage) -> list[Copy]:
     pins = stage.worker.pins
     await until(lambda: not pins._tasks and not pins._new and not shadowing.sender._waiting)
     claims = await stage.worker.store.claim(keys.SHADOWING, "test", limit=1000, lease=60)
-    return [decode_copy(claim.value) for claim in claims]
+    return [decode_copy(claim.value, claim.text) for claim in claims]
 
 
 def headers(name: object, **more: str) -> dict[str, str]:

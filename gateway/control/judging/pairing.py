@@ -101,7 +101,7 @@ class Pairing:
 
     async def _settle(self, claim: Claim) -> None:
         try:
-            copy = decode_copy(claim.value)
+            copy = decode_copy(claim.value, claim.text)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             await self._store.bury(keys.SHADOWING, self._owner, claim.id, f"cannot be read: {error}")
             return
@@ -130,6 +130,8 @@ class Pairing:
         """Why no call is made for it; "" if it is to be judged."""
         if now >= copy.due_at:
             return "late"
+        if not copy.body:
+            return "expired"  # its words may be kept no longer
         if attempt > self._judge_settings.claims:
             return "judge_died"
         return "" if bench.prompt == PAIR_DIGEST else "judge_changed"
@@ -172,7 +174,7 @@ class Pairing:
         """Stable's score − the candidate's; or None, and why."""
         most = self._judge_settings.answer_bytes
         stable = first_bytes(copy.answer, most)
-        candidate = first_bytes(self._redaction.applied(replayed.text), most)
+        candidate = first_bytes(self._redaction.of(replayed.text), most)
         if not stable.strip() and not candidate.strip():
             return None, "empty"
         if stable == candidate:

@@ -21,7 +21,7 @@ from gateway.domain.prompt import Version
 from gateway.domain.shadowing import Copy
 from gateway.errors import ClientError, GatewayError, PromptError
 from gateway.evals.detect import Probes, probes_of
-from gateway.evals.flags import flags_of
+from gateway.evals.flags import Rule, flags_of
 from gateway.prices import PriceList
 from gateway.promptfiles.compiled import CompiledPrompt, compile_prompt
 from gateway.settings import ShadowSettings, Upstream
@@ -72,7 +72,7 @@ class Question(NamedTuple):
 
 
 class Replayer:
-    """`upstreams` as in the configuration; `flags`: those that count. `close` it at the end."""
+    """`upstreams` as in the configuration; `flags`: those that count, beside `rules`. `close` it."""
 
     def __init__(
         self,
@@ -81,10 +81,12 @@ class Replayer:
         prices: PriceList,
         *,
         flags: Sequence[str],
+        rules: Sequence[Rule] = (),
     ) -> None:
         self._settings = settings
         self._prices = prices
         self._flags = frozenset(flags)
+        self._rules = tuple(rules)
         self._targets = [_Target(upstream) for upstream in _places(settings, upstreams)]
         self._http: aiohttp.ClientSession | None = None
 
@@ -163,8 +165,9 @@ class Replayer:
             probes=candidate.probes,
             finish_reason="refusal" if refused(body) else finish_reason,
             wants_json=candidate.version.content.outputs is not None,
+            rules=self._rules,
         )
-        return tuple(flag for flag in found if flag in self._flags)
+        return tuple(flag for flag in found if flag in self._flags or ":" in flag)
 
 
 class _Target:

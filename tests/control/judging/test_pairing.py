@@ -22,7 +22,7 @@ from gateway.domain.observation import Drawn, Outcome, Pair, decode_batch
 from gateway.domain.policy import read_policy
 from gateway.domain.prompt import Content, Message, Model, Part, Version
 from gateway.domain.rollout import Deployment, Rollout, Weight
-from gateway.domain.shadowing import Copy, encode_copy
+from gateway.domain.shadowing import Copy, encode_copied, encode_copy
 from gateway.evals.beside import PAIR_DIGEST
 from gateway.evals.rubric import Bench
 from gateway.prices import PriceList
@@ -101,8 +101,9 @@ async def enqueue(
     for number in range(first, first + count):
         unit = Drawn(f"{number}".encode(), False, 0.0, 1.0, 1.0, now - 1.0)
         raw = json.dumps(asked).encode()
-        copy = Copy(PROMPT, ROLLOUT, unit, now + due_in, CHAT, raw, b"{}", (), answer, outcome, flags)
-        assert await store.enqueue(keys.SHADOWING, copy.id, encode_copy(copy))
+        copy = Copy(PROMPT, ROLLOUT, unit, now + due_in, CHAT, (), outcome, flags, raw, b"{}", answer)
+        words = encode_copied(copy)
+        assert await store.enqueue(keys.SHADOWING, copy.id, encode_copy(copy), text=words, keep=60.0)
 
 
 def pairing(
