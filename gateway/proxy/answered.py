@@ -115,7 +115,6 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         access(about(exchange, how, status, total))
     if not measured:
         return
-    copied = exchange.copied
     sent = exchange.sent_at or received
     answered = exchange.answered_at or worker.fine_clock()  # its last byte may have waited for a pin
     seen = Seen(
@@ -128,7 +127,7 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         cost=None if cost is None or usage is None else cost.uncached,
         said=None if text is None else _said(exchange, text),
         flags=flags,
-        shadowed=Shadowed(copied, text or "", how, flags) if copied is not None else None,
+        shadowed=None if exchange.copied is None else Shadowed(exchange.copied, text or "", how, flags),
         trace=b"" if exchange.trace is None else exchange.trace.link,
     )
     worker.recorder.ended(choice, seen)
