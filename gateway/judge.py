@@ -51,15 +51,9 @@ async def run_judge(process: Process) -> None:
         if settings.judge is not None:
             rubrics = await asyncio.to_thread(read_rubrics, settings.judge)
             judge = build_judge(settings, store, rubrics, tracer)
-<<<<<<< HEAD
             watch = build_watch(settings, store)
-            works += [judge.run, watch.run]
+            works += [judge.run, watch.run, build_pairing(settings, store, rubrics).run]
             news = partial(_news, tracer, (judge, watch))
-=======
-            works.append(judge.run)
-            news = partial(_news, tracer, judge)
-            works.append(build_pairing(settings, store, rubrics).run)
->>>>>>> main
         if settings.evals is not None:
             works.append(build_gatekeeper(settings, store, tracer).run)
         process.ready()
@@ -122,7 +116,6 @@ def build_judge(
     return Judge(store, section, rubrics, prices, owner=f"judge-{owner()}", tracer=tracer)
 
 
-<<<<<<< HEAD
 def build_watch(settings: Settings, store: Store) -> Watch:
     """Raises `ConfigError` for anchors that cannot be read."""
     section = judge_section(settings)
@@ -150,7 +143,8 @@ def read_anchors(section: JudgeSettings) -> dict[str, tuple[Labelled, ...]]:
     except InvalidValue as error:
         raise ConfigError(f"judge.anchors: {error.message}") from error
     return found
-=======
+
+
 def build_pairing(settings: Settings, store: Store, rubrics: dict[str, Rubric]) -> Pairing:
     """Raises `ConfigError` for a rubric that is not there, or an expression that is none."""
     section, prices = judge_section(settings), PriceList(settings.prices)
@@ -160,7 +154,6 @@ def build_pairing(settings: Settings, store: Store, rubrics: dict[str, Rubric]) 
         logger.info("no upstream has a key: a shadow stage asks without one; shadow.api_key names one")
     owned = f"shadow-{owner()}"
     return Pairing(store, (section, settings.shadow), rubrics, prices, replayer, owner=owned)
->>>>>>> main
 
 
 def read_rubrics(section: JudgeSettings) -> dict[str, Rubric]:

@@ -57,12 +57,8 @@ SHADOWING = "shadowing"  # the queue of replays
 SPENDING = "spend/"
 SHADOW_SPENDING = "shadow/"  # of its periods
 CONTROLLER = "controller"  # the lease
-<<<<<<< HEAD
-QUEUES = (JUDGING, ALERTS)  # all that /metrics shows
-ANCHORER = "judge-anchors"  # the lease
-=======
 QUEUES = (JUDGING, SHADOWING, ALERTS)  # all that /metrics shows
->>>>>>> main
+ANCHORER = "judge-anchors"  # the lease
 PACER = "judge-pace"  # the lease
 
 
