@@ -12,26 +12,6 @@ from locust import HttpUser, between, task
 MODEL = "gpt-4o-mini"
 SAYING = "where is my order please it was due on monday and nobody answers can you help me return it"
 WORDS = SAYING.split()
-    "where",
-    "is",
-    "my",
-    "order",
-    "please",
-    "it",
-    "was",
-    "due",
-    "on",
-    "monday",
-    "and",
-    "nobody",
-    "answers",
-    "can",
-    "you",
-    "help",
-    "me",
-    "return",
-    "it",
-]
 
 
 class Person(HttpUser):
