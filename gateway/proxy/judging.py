@@ -13,13 +13,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-
-import re2
+from typing import NamedTuple
 
 from gateway.domain.judging import Item, encode_item
 from gateway.errors import ConfigError, GatewayError, InvalidValue
 from gateway.evals.flags import Rule, own_rule
+from gateway.proxy.redaction import Redaction
 from gateway.settings import Settings
 from gateway.storage import keys
 from gateway.storage.base import Queue
@@ -28,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 MOST = 1000  # items that wait, at most 64 KiB each
 AGAIN = 1.0  # s between attempts while the store is down
-INSTEAD = "[redacted]"
 
 
 class Said(NamedTuple):
@@ -48,7 +46,7 @@ class Outbox:
         self.lost: Callable[[Item, str], None] = lambda item, cause: None  # told of those that never went out
         self._tried = False  # the oldest: whether the store has it then nobody knows
         self._queue = queue
-        self._redact = [_compiled(pattern) for pattern in redact]
+        self._redaction = Redaction(redact, "judge.redact")
         self._now = now
         self._waiting: deque[Item] = deque()
         self._news = asyncio.Event()
@@ -95,9 +93,7 @@ class Outbox:
             pass
 
     def _redacted(self, item: Item) -> Item:
-        question, answer = item.question, item.answer
-        for pattern in self._redact:
-            question, answer = pattern.sub(INSTEAD, question), pattern.sub(INSTEAD, answer)
+        question, answer = self._redaction.of(item.question), self._redaction.of(item.answer)
         return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)
 
 
@@ -107,10 +103,3 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
         return tuple(own_rule(rule.name, rule.pattern, severe=rule.severe) for rule in settings.safety.rules)
     except InvalidValue as error:
         raise ConfigError(f"safety.rules: {error.message}") from error
-
-
-def _compiled(pattern: str) -> Any:
-    try:
-        return re2.compile(pattern)
-    except re2.error as error:
-        raise ConfigError(f"judge.redact: {pattern!r} is no RE2 expression: {error}") from error
