@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
-from gateway.domain.judging import Item, encode_item
+from gateway.domain.judging import Item, encode_item, encode_words
 from gateway.errors import ConfigError, GatewayError, InvalidValue
 from gateway.evals.flags import Rule, own_rule
 from gateway.proxy.redaction import Redaction
@@ -38,15 +38,16 @@ class Said(NamedTuple):
 
 
 class Outbox:
-    """`redact` are RE2 expressions; what they find goes no further. `now`: store time, s. Raises
-    `ConfigError` for an expression that is none."""
+    """What `redaction` finds goes no further; words stay in the queue for `keep` s at most. `now`: store
+    time, s."""
 
-    def __init__(self, queue: Queue, *, redact: Sequence[str], now: Callable[[], float]) -> None:
+    def __init__(self, queue: Queue, *, redaction: Redaction, keep: float, now: Callable[[], float]) -> None:
         self.given_up = 0  # items that came too late
         self.lost: Callable[[Item, str], None] = lambda item, cause: None  # told of those that never went out
         self._tried = False  # the oldest: whether the store has it then nobody knows
         self._queue = queue
-        self._redaction = Redaction(redact, "judge.redact")
+        self._redaction = redaction
+        self._keep = keep
         self._now = now
         self._waiting: deque[Item] = deque()
         self._news = asyncio.Event()
@@ -74,7 +75,7 @@ class Outbox:
         item = self._waiting[0]
         if self._now() < item.due_at:
             try:
-                await self._queue.enqueue(keys.JUDGING, item.id, encode_item(self._redacted(item)))
+                await self._enqueue(self._redacted(item))
             except GatewayError as error:
                 self._tried = True
                 logger.warning("answers to be judged wait: %s", error.message)
@@ -86,6 +87,10 @@ class Outbox:
         self._waiting.popleft()
         self._tried = False
         return True
+
+    async def _enqueue(self, item: Item) -> None:
+        words = encode_words(item)
+        await self._queue.enqueue(keys.JUDGING, item.id, encode_item(item), text=words, keep=self._keep)
 
     async def close(self) -> None:
         """Those that still wait, as far as the store takes them."""

@@ -1,4 +1,4 @@
-"""What must not leave the gateway, by expressions of the configuration (RE2: linear in the text)."""
+"""What must not be stored is taken out of texts before they go anywhere (RE2: linear in the text)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ INSTEAD = "[redacted]"
 
 
 class Redaction:
-    """`setting` names where the expressions come from. Raises `ConfigError` for one that is none."""
+    """`patterns` are RE2 expressions, of the setting that is named. Raises `ConfigError` for one that is
+    none."""
 
-    def __init__(self, expressions: Sequence[str], setting: str) -> None:
-        self._expressions = [_compiled(expression, setting) for expression in expressions]
+    def __init__(self, patterns: Sequence[str], setting: str = "judge.redact") -> None:
+        self._patterns = [_compiled(pattern, setting) for pattern in patterns]
 
     def of(self, text: str) -> str:
-        for expression in self._expressions:
-            text = expression.sub(INSTEAD, text)
+        for pattern in self._patterns:
+            text = pattern.sub(INSTEAD, text)
         return text
 
 
-def _compiled(expression: str, setting: str) -> Any:
+def _compiled(pattern: str, setting: str) -> Any:
     try:
-        return re2.compile(expression)
+        return re2.compile(pattern)
     except re2.error as error:
-        raise ConfigError(f"{setting}: {expression!r} is no RE2 expression: {error}") from error
+        raise ConfigError(f"{setting}: {pattern!r} is no RE2 expression: {error}") from error

@@ -156,7 +156,7 @@ class Limits(Section):
     """After about this many requests a keep-alive connection is closed, so that load evens out."""
     connection_age: Seconds = 300.0
     """After about this long a keep-alive connection is closed, s."""
-    upstream_connections: Annotated[int, Field(ge=1)] = 4096
+    upstream_connections: Annotated[int, Field(ge=1)] = 10_000
     """Connections of one worker to one upstream; further requests wait for `queue` s."""
     upstream_idle: Annotated[int, Field(ge=0)] = 256
     """Idle connections kept for one upstream by one worker."""
