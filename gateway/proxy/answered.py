@@ -142,15 +142,11 @@ def _count_whole(
     worker = exchange.worker
     member = worker.upstream.member_of(exchange.call)
     provider = OTHER if member is None else worker.places[member.name].provider
-<<<<<<< HEAD
-    served = counts.of(provider, exchange.asked_model()[:MOST_NAME])
+    served = counts.of(provider, exchange.model[:MOST_NAME])
     served.took(total, first_token, notes.gaps)
     if usage is not None:
         served.used(usage.prompt, usage.completion)
     worker.counts.overhead.record(exchange.overhead())
-=======
-    return counts.of(provider, exchange.model[:MOST_NAME])
->>>>>>> main
 
 
 def about(exchange: Managed, how: Outcome, status: int | None, total: float) -> dict[str, object]:
