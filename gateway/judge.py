@@ -18,10 +18,13 @@ from gateway.control.judging.gate import Gatekeeper
 from gateway.control.judging.gauges import at_work, judged
 from gateway.control.judging.loop import Judge
 from gateway.control.judging.model import JudgeModel
+from gateway.control.judging.pairing import Pairing
+from gateway.control.judging.replaying import Replayer
 from gateway.control.judging.trying import Trier
 from gateway.errors import ConfigError, InvalidValue
 from gateway.evals.rubric import Rubric, read_rubric
 from gateway.prices import PriceList
+from gateway.proxy.judging import rules_of
 from gateway.settings import EvalSettings, JudgeSettings, Settings
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
@@ -46,6 +49,7 @@ async def run_judge(process: Process) -> None:
             judge = build_judge(settings, store, rubrics, tracer)
             works.append(judge.run)
             news = partial(_news, tracer, judge)
+            works.append(build_pairing(settings, store, rubrics).run)
         if settings.evals is not None:
             works.append(build_gatekeeper(settings, store, tracer).run)
         process.ready()
@@ -105,6 +109,17 @@ def build_judge(
     if not priced:
         logger.warning("calls of %s have no price: name one in `prices`, or no limit holds", section.model)
     return Judge(store, section, rubrics, prices, owner=f"judge-{owner()}", tracer=tracer)
+
+
+def build_pairing(settings: Settings, store: Store, rubrics: dict[str, Rubric]) -> Pairing:
+    """Raises `ConfigError` for a rubric that is not there, or an expression that is none."""
+    section, prices = judge_section(settings), PriceList(settings.prices)
+    flags, rules = settings.evidence.flags, rules_of(settings)
+    replayer = Replayer(settings.shadow, settings.providers, prices, flags=flags, rules=rules)
+    if not any(each.api_key for each in settings.providers) and settings.shadow.api_key is None:
+        logger.info("no upstream has a key: a shadow stage asks without one; shadow.api_key names one")
+    owned = f"shadow-{owner()}"
+    return Pairing(store, (section, settings.shadow), rubrics, prices, replayer, owner=owned)
 
 
 def read_rubrics(section: JudgeSettings) -> dict[str, Rubric]:

@@ -28,10 +28,18 @@ class JudgeView(msgspec.Struct, frozen=True):
     calibration: Calibration | None
 
 
+class ShadowWork(msgspec.Struct, frozen=True):
+    """Of a shadow stage: who judges its pairs, and what copies and judging have cost. `spent.scored`: pairs;
+    `spent.unscored`: missing ones by cause, and those that were not taken (`spend`, `ended`)."""
+
+    judge: JudgeView
+    spent: Spent
+
+
 class Quality(msgspec.Struct, frozen=True):
     """`judge`: None before the first score. `spent` on this rollout, `today` (UTC) on all; `pace`: which
     share of its sessions the judge can afford; `waiting`, `under_way`, `dead`: items of all rollouts in the
-    judge's queue. `feedback`: by outcome and arm."""
+    judge's queue. `feedback`: by outcome and arm. `shadow`: None before a pair."""
 
     rollout: str
     judge: JudgeView | None
@@ -42,6 +50,7 @@ class Quality(msgspec.Struct, frozen=True):
     under_way: int
     dead: int
     feedback: dict[str, dict[str, Told]]
+    shadow: ShadowWork | None = None
 
 
 async def quality(store: Store, rollout: Rollout) -> Quality:
@@ -56,7 +65,16 @@ async def quality(store: Store, rollout: Rollout) -> Quality:
         await read_pace(store, rollout.id),
         *(await store.depth(keys.JUDGING)),
         summarise(told),
+        await _shadow(store, rollout.id),
     )
+
+
+async def _shadow(store: Store, id: str) -> ShadowWork | None:
+    bench = await store.get(keys.pair_bench(id))
+    if bench is None:
+        return None
+    judge = await _shown(store, codec.decode_document(bench, Bench))
+    return ShadowWork(judge, await read_spent(store, keys.SHADOW_SPENDING + id))
 
 
 async def _shown(store: Documents, bench: Bench) -> JudgeView:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.errors import GatewayError
-from gateway.proxy.redaction import Redaction
+from gateway.evals.redaction import Redaction
 from gateway.settings import Traces
 from gateway.telemetry.spans import Attributes
 from gateway.wire.splice import Fields

@@ -13,6 +13,7 @@ from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, S
 from gateway.settings.judge import EvalSettings, JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
 from gateway.settings.safety import SafetySettings
+from gateway.settings.shadow import ShadowSettings
 from gateway.settings.telemetry import Logs, Metrics, Traces
 
 
@@ -295,6 +296,7 @@ class Settings(Section):
     feedback: FeedbackSettings = FeedbackSettings()
     judge: JudgeSettings | None = None
     evals: EvalSettings | None = None
+    shadow: ShadowSettings = ShadowSettings()
     safety: SafetySettings = SafetySettings()
     metrics: Metrics = Metrics()
     traces: Traces = Traces()

@@ -106,6 +106,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("evidence_dropped_total", "counter", (), "Records that did not fit into a worker's buffer"),
     Metric("evidence_waiting", "gauge", (), "Records on their way to the store"),
     Metric("judge_items_lost_total", "counter", (), "Answers for the judge that the store never took"),
+    Metric(
+        "shadow_left_out_total",
+        "counter",
+        ("cause",),
+        "Requests that a shadow stage does not ask again: tools, stateful, large, redacted and others",
+    ),
     # --- the judge
     Metric(
         "judge_answers_total",
@@ -205,6 +211,18 @@ METRICS: tuple[Metric, ...] = (
     Metric("rollout_units", "gauge", ("prompt", "arm", "metric"), "Sessions compared"),
     Metric("rollout_judged_sessions", "gauge", ("prompt", "arm"), "Sessions that the judge should score"),
     Metric("rollout_scored_sessions", "gauge", ("prompt", "arm"), "Those of them that it has scored"),
+    Metric("rollout_shadow", "gauge", ("prompt",), "1 in the shadow stage, 0 after it"),
+    Metric(
+        "rollout_shadow_pairs",
+        "gauge",
+        ("prompt", "state"),
+        "Pairs of the shadow stage: complete, missing, waiting for their time",
+    ),
+    Metric("rollout_shadow_harm_e", "gauge", ("prompt", "metric"), "Evidence of harm in pairs"),
+    Metric("rollout_shadow_harm_needs", "gauge", ("prompt", "metric"), "Where the rollout goes back"),
+    Metric("rollout_shadow_gate_e", "gauge", ("prompt", "metric"), "Evidence in pairs of being no worse"),
+    Metric("rollout_shadow_gate_needs", "gauge", ("prompt", "metric"), "Where the gate passes"),
+    Metric("rollout_shadow_difference", "gauge", ("prompt", "metric"), "Candidate minus stable, in badness"),
     Metric(
         "rollout_judge_share",
         "gauge",

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gateway.control.replay import read_all
-from gateway.domain.observation import Assigned, Observed, Scored, decode_batch
+from gateway.domain.observation import Assigned, Evidence, Observed, Scored, decode_batch
 from gateway.storage import keys
 from gateway.storage.base import Store
 from gateway.storage.create import create_store
@@ -159,7 +159,7 @@ class Log:
             await store.close()
         return log
 
-    def _add(self, record: Assigned | Observed | Scored) -> None:
+    def _add(self, record: Evidence) -> None:
         if isinstance(record, Scored):
             self.scored.append(record)
         elif isinstance(record, Assigned) and record.unit.judged:

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from gateway.errors import ConfigError
+from gateway.evals.redaction import Redaction
 from gateway.proxy.contents import Contents
-from gateway.proxy.redaction import Redaction
 from gateway.settings import Traces
 from gateway.wire.splice import split
 from gateway.wire.texts import conversation_of
