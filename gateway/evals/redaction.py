@@ -13,7 +13,7 @@ INSTEAD = "[redacted]"
 
 
 class Redaction:
-    """Raises `ConfigError` for what is no RE2 expression."""
+    """`setting` names where the patterns are from. Raises `ConfigError` for what is no RE2 expression."""
 
     def __init__(self, patterns: Sequence[str], setting: str = "judge.redact") -> None:
         self._patterns = [_compiled(pattern, setting) for pattern in patterns]
