@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config/quickstart.yaml
 
-.PHONY: run demo test check lock deps pure clean bench
+.PHONY: run demo test check lock deps pure clean bench micro
 .DEFAULT_GOAL := run
 
 $(VENV)/.packages: requirements.txt
@@ -52,6 +52,10 @@ test: deps check
 bench: deps
 	@sh scripts/test-peers
 	$(BIN)/python -m benchmarks.overhead $(BENCH)
+
+# Single functions, as ratios to a stored baseline; MICRO=--update stores a new one.
+micro: deps
+	$(BIN)/python -m benchmarks.micro $(MICRO)
 
 LOCK := $(BIN)/uv pip compile --universal --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml
 lock: $(VENV)/.dev

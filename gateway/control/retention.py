@@ -70,7 +70,8 @@ class Retention:
 
     async def sweep(self, cases: Mapping[str, Case], fence: Fence) -> None:
         """`cases`: the rollouts that are being folded. Raises `GatewayError`; the next sweep goes on."""
-        await self._store.forget_texts(keys.JUDGING)
+        for queue in (keys.JUDGING, keys.SHADOWING):
+            await self._store.forget_texts(queue)
         now = (await self._store.tick()).now
         ended: dict[str, Kept] = {}
         size = 0
