@@ -182,10 +182,12 @@ def _text(notes: Notes, scanner: EventScanner | None) -> str:
 def _said(exchange: Managed, answer: str) -> Said | None:
     """As the judge is shown it, where it may want it."""
     settings, question, choice = exchange.worker.settings.judge, exchange.question, exchange.choice
-    if settings is None or question is None or choice is None or not exchange.worker.recorder.judges(choice):
+    if settings is None or question is None or choice is None:
+        return None
+    if not exchange.worker.recorder.judges(choice, question.turns):
         return None
     return Said(
-        last_bytes(question, settings.question_bytes),
+        last_bytes(question.text, settings.question_bytes),
         first_bytes(answer, settings.answer_bytes),
         b"" if exchange.trace is None else exchange.trace.link,
     )
@@ -200,7 +202,7 @@ def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[s
     says_so = refused(notes.whole()) if scanner is None else scanner.refused
     found = flags_of(
         answer,
-        exchange.question or "",
+        "" if exchange.question is None else exchange.question.text,
         probes=prepared.probes,
         finish_reason="refusal" if says_so else finish_reason,
         wants_json=prepared.version.content.outputs is not None,
