@@ -7,6 +7,7 @@ prompts   push · versions · live · deploy · gate
 comparing pull · diff
 rollout   start · status · watch (watching, bars), and a command for each event of its transition table
 audit     list · verify
+cases     cases list · show · accept · reject · confirm · clear
 suites    suite check · import · show · post
 judging   judge calibrate (against people) · status
 keys      create · list · revoke
@@ -32,6 +33,7 @@ import typer
 from gateway.cli import (
     alerts,
     audit,
+    cases,
     comparing,
     completion,
     demo,
@@ -74,6 +76,7 @@ evaluating.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
 app.add_typer(suites.app, name="suite")
+app.add_typer(cases.app, name="cases")
 app.add_typer(judging.app, name="judge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(token.app, name="token")

@@ -13,7 +13,8 @@ from gateway.domain.observation import Drawn
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
     """`due_at`: store time, s, after which a score comes too late to count. Texts were cut and redacted.
-    `trace`: trace and span of the request, 24 bytes; b"" where it has no span."""
+    `trace`: trace and span of the request, 24 bytes; b"" where it has no span. With `flags` it is not for the
+    judge but to be looked at again (a queue of its own). `version` gave the answer."""
 
     prompt: str
     rollout: str
@@ -22,6 +23,8 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     question: str
     answer: str
     trace: bytes = b""
+    flags: tuple[str, ...] = ()
+    version: int = 0
 
     @property
     def id(self) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.proxy.managed import Managed
 
 MOST_NAME = 100  # characters of a model's name that are counted
+MOST_SAID = 32 * 1024  # bytes of a question or answer where no judge's settings say
 MOST_GAPS = 1000  # of one answer
 NOTHING = Answer()
 MOST_BYTES = 1024 * 1024  # of an answer that is not streamed and is read for its usage
@@ -124,7 +125,7 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         tokens=None if usage is None else usage.completion,
         again=exchange.headers.get(b"x-stainless-retry-count", b"0") != b"0",
         cost=None if cost is None or usage is None else cost.uncached,
-        said=None if text is None else _said(exchange, text),
+        said=None if text is None else _said(exchange, text, flags),
         flags=flags,
         trace=b"" if exchange.trace is None else exchange.trace.link,
     )
@@ -166,14 +167,17 @@ def _text(notes: Notes, scanner: EventScanner | None) -> str:
     return answer_of(notes.whole(), MOST_TEXT)
 
 
-def _said(exchange: Managed, answer: str) -> Said | None:
-    """As the judge is shown it, where it may want it."""
-    settings, question, choice = exchange.worker.settings.judge, exchange.question, exchange.choice
-    if settings is None or question is None or choice is None or not exchange.worker.recorder.judges(choice):
+def _said(exchange: Managed, answer: str, flags: tuple[str, ...]) -> Said | None:
+    """As the judge is shown it, where it or those who look at flags again may want it."""
+    recorder, question, choice = exchange.worker.recorder, exchange.question, exchange.choice
+    if question is None or choice is None:
         return None
+    if not (recorder.judges(choice) or (flags and recorder.doubt is not None)):
+        return None
+    settings = exchange.worker.settings.judge
     return Said(
-        last_bytes(question, settings.question_bytes),
-        first_bytes(answer, settings.answer_bytes),
+        last_bytes(question, MOST_SAID if settings is None else settings.question_bytes),
+        first_bytes(answer, MOST_SAID if settings is None else settings.answer_bytes),
         b"" if exchange.trace is None else exchange.trace.link,
     )
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import re2
 
 from gateway.domain.judging import Item, encode_item
+from gateway.domain.safety import is_severe
 from gateway.errors import ConfigError, GatewayError, InvalidValue
 from gateway.evals.flags import Rule, own_rule
 from gateway.settings import Settings
@@ -27,6 +28,7 @@ from gateway.storage.base import Queue
 logger = logging.getLogger(__name__)
 
 MOST = 1000  # items that wait, at most 64 KiB each
+MOST_DOUBTS, MOST_ROLLOUTS = 500, 256
 AGAIN = 1.0  # s between attempts while the store is down
 INSTEAD = "[redacted]"
 
@@ -76,14 +78,15 @@ class Outbox:
         item = self._waiting[0]
         if self._now() < item.due_at:
             try:
-                await self._queue.enqueue(keys.JUDGING, item.id, encode_item(self._redacted(item)))
+                queue = keys.TRIAGE if item.flags else keys.JUDGING
+                await self._queue.enqueue(queue, item.id, encode_item(self._redacted(item)))
             except GatewayError as error:
                 self._tried = True
                 logger.warning("answers to be judged wait: %s", error.message)
                 return False
         else:
             self.given_up += 1
-            if not self._tried:
+            if not self._tried and not item.flags:
                 self.lost(item, "late")
         self._waiting.popleft()
         self._tried = False
@@ -98,7 +101,32 @@ class Outbox:
         question, answer = item.question, item.answer
         for pattern in self._redact:
             question, answer = pattern.sub(INSTEAD, question), pattern.sub(INSTEAD, answer)
-        return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)
+        return Item(
+            *(item.prompt, item.rollout, item.unit, item.due_at, question, answer),
+            *(item.trace, item.flags, item.version),
+        )
+
+
+def looks_again(settings: Settings) -> bool:
+    """Whether there is a process that looks at flagged answers again."""
+    return settings.judge is not None or settings.evals is not None or settings.safety.moderation is not None
+
+
+class Doubts:
+    """Flagged answers that are looked at again: severe flags of both arms, any of the canary's, of one
+    rollout at most `MOST_DOUBTS` by this worker."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, int] = {}
+
+    def has(self, rollout: str, flags: tuple[str, ...], *, canary: bool) -> bool:
+        wanted = bool(flags) and (canary or any(is_severe(flag) for flag in flags))
+        return wanted and self._sent.get(rollout, 0) < MOST_DOUBTS
+
+    def sent(self, rollout: str) -> None:
+        if rollout not in self._sent and len(self._sent) >= MOST_ROLLOUTS:
+            self._sent.clear()
+        self._sent[rollout] = self._sent.get(rollout, 0) + 1
 
 
 def rules_of(settings: Settings) -> tuple[Rule, ...]:

@@ -44,6 +44,7 @@ HEARTBEAT = 2.0  # s without a record after which an empty batch goes out
 BUFFER = 50_000  # records, about 20 MB
 BATCH = 2000  # records, about 200 KB
 
+Doubting = Callable[[Rollout, Drawn, tuple[str, ...], Said], None]
 Judging = Callable[[Rollout, Drawn, Said], str]  # answers why it cannot be judged, or ""
 
 
@@ -92,6 +93,7 @@ class Recorder:
         self.dropped = 0  # records, since the start
         self._buffer = buffer
         self.judge: Judging | None = None  # takes the first answers of judged sessions
+        self.doubt: Doubting | None = None  # takes flagged answers
         self._store = store
         self._writer = writer
         self._running = running
@@ -157,10 +159,13 @@ class Recorder:
 
     def _observe(self, id: str, unit: Drawn, seen: Seen, *, first: bool) -> None:
         self._add(id, _observed(unit, seen, first=first))
-        if self.judge is None or seen.said is None or not (first and unit.judged and seen.outcome == "ok"):
-            return
         rollout = self._running().get(id)
-        if rollout is not None and (cause := self.judge(rollout, unit, seen.said)):
+        if seen.said is None or rollout is None:
+            return
+        if self.doubt is not None and seen.flags:
+            self.doubt(rollout, unit, seen.flags, seen.said)
+        judged = first and unit.judged and seen.outcome == "ok"
+        if self.judge is not None and judged and (cause := self.judge(rollout, unit, seen.said)):
             self.unscored(id, unit, cause)
 
     def unscored(self, rollout: str, unit: Drawn, cause: str) -> None:

@@ -32,7 +32,7 @@ from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.feedback import PATH as FEEDBACK
 from gateway.proxy.feedback import Desk, FeedbackRequest
 from gateway.proxy.hotkeys import HotKeys
-from gateway.proxy.judging import Outbox, Said, rules_of
+from gateway.proxy.judging import Doubts, Outbox, Said, looks_again, rules_of
 from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.named import Named, names_model
@@ -59,6 +59,7 @@ IDLE_GRACE = 1.0  # s
 OPEN_AGAIN = 1.0  # s between attempts to open a store that was not there at the start
 API = b"/v1/"
 MOST_MODELS = 1000
+LOOKED_AT = 3600.0  # s in which a flagged answer is looked at again
 DEFAULT_RULES = Rules()
 START_PATIENCE = 3.0  # s that a start waits for the store before it serves what is kept on disk
 
@@ -105,6 +106,7 @@ class Worker:
         )
         self.pins.known = self.recorder.pinned
         self.safety_rules = rules_of(settings)
+        self.doubts = Doubts()
         self.outbox = self._judging(store)
         self.desk = Desk(store, self.keys, max_age=settings.feedback.max_age, now=self.store_now)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
@@ -187,18 +189,32 @@ class Worker:
         return sign(id, self.keys[0]).encode()
 
     def _judging(self, store: Store) -> Outbox | None:
-        if self.settings.judge is None:
+        judge = self.settings.judge
+        if not looks_again(self.settings):
             return None
-        outbox = Outbox(store, redact=self.settings.judge.redact, now=self.store_now)
+        outbox = Outbox(store, redact=() if judge is None else judge.redact, now=self.store_now)
         outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
-        self.recorder.judge = self._to_judge
+        self.recorder.doubt = self._to_triage
+        if judge is not None:
+            self.recorder.judge = self._to_judge
         return outbox
+
+    def _to_triage(self, rollout: Rollout, unit: Drawn, flags: tuple[str, ...], said: Said) -> None:
+        if self.outbox is None or not self.doubts.has(rollout.id, flags, canary=unit.canary):
+            return
+        version = rollout.candidate if unit.canary else rollout.baseline
+        due_at = self.store_now() + LOOKED_AT
+        if not self.outbox.offer(Item(rollout.prompt, rollout.id, unit, due_at, *said, flags, version)):
+            self.doubts.sent(rollout.id)
 
     def _to_judge(self, rollout: Rollout, unit: Drawn, said: Said) -> str:
         assert self.outbox is not None
         limit = rollout.rules.get("judge_limit", DEFAULT_RULES.judge_limit)
         due_at = unit.pinned_at + limit
-        return self.outbox.offer(Item(rollout.prompt, rollout.id, unit, due_at, *said))
+        version = rollout.candidate if unit.canary else rollout.baseline
+        return self.outbox.offer(
+            Item(rollout.prompt, rollout.id, unit, due_at, *said, flags=(), version=version)
+        )
 
     def view(self, prompt: str) -> View:
         """What is known of a prompt that has a live version, now."""

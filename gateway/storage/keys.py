@@ -22,6 +22,9 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     feedback/{rollout}                         what was said of its answers (a log); feedback/ outside of any
     checkpoint/{rollout}                       the fold's state and its place in the log
     judging                                    first answers that wait for the judge (a queue)
+    triage                                     flagged answers that are looked at again (a queue)
+    cases/{prompt}                             what is known of its regression cases
+    case-words/{prompt}/{id}                   the words of one (a key with a time to live)
     bench/{rollout}                            model, rubric and prompt that a rollout is judged by
     pace/{rollout}                             which share of its sessions the judge can afford
     calibration/{bench}                        how well the judge of that digest agrees with people
@@ -50,6 +53,8 @@ FORGOTTEN = "forgotten/"
 ALIASES = "alias/"
 KEPT = "kept/"
 JUDGING = "judging"  # the queue
+TRIAGE = "triage"  # the queue
+CASES = "cases/"
 SPENDING = "spend/"
 CONTROLLER = "controller"  # the lease
 PACER = "judge-pace"  # the lease
@@ -161,6 +166,14 @@ def calibration(bench: str) -> str:
 
 def evaluation(prompt: str, number: int) -> str:
     return f"evaluation/{prompt}/{number:08d}"
+
+
+def cases(prompt: str) -> str:
+    return f"{CASES}{prompt}"
+
+
+def case_words(prompt: str, id: str) -> str:
+    return f"case-words/{prompt}/{id}"
 
 
 def spend(period: str) -> str:
