@@ -26,7 +26,7 @@ from gateway.control.access import Access
 from gateway.control.administration import own_of
 from gateway.control.controller import Controller
 from gateway.control.duties import run_duties
-from gateway.control.gauges import decided, running
+from gateway.control.gauges import decided, running, stored
 from gateway.control.registry import Registry
 from gateway.control.retention import Keep
 from gateway.control.seed import seed
@@ -36,7 +36,7 @@ from gateway.proxy.gauges import counted, standing
 from gateway.proxy.worker import Worker, build_worker
 from gateway.settings import Admin, Settings, policies_of
 from gateway.simulator.server import read_scenario, start_simulator
-from gateway.storage import keys, local
+from gateway.storage import local
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
 from gateway.telemetry.delivery import resource
@@ -209,13 +209,16 @@ async def run_controller(process: Process) -> None:
 
 async def _control(process: Process, store: Store) -> None:
     controller = build_controller(process.settings, store)
-    telling = asyncio.create_task(
-        tell(process, lambda: {"counts": decided(controller), "gauges": running(controller)})
-    )
     async with exporting(process.settings, random.SystemRandom()) as tracer:
         controller.on_recorded = verdicts(tracer)
+
+        def news() -> dict[str, list[Sample]]:
+            counts, gauges = decided(controller), running(controller)
+            return {"counts": counts + tracer.counted(), "gauges": gauges + tracer.standing()}
+
+        telling = asyncio.create_task(tell(process, news))
         await controller.run(process.stop)
-    telling.cancel()
+        telling.cancel()
 
 
 async def with_store(process: Process, store: Store, work: Callable[[], Awaitable[None]]) -> None:
@@ -366,19 +369,7 @@ def _metrics(process: Process, store: Store) -> Metrics:
 
     async def metrics() -> list[Sample]:
         found = await process.metrics()
-        try:
-            tick = await store.tick()
-            free, claimed, dead = await store.depth(keys.JUDGING)
-        except GatewayError:
-            return [*found, ("store_up", (), (0,))]
-        return [
-            *found,
-            ("store_up", (), (1,)),
-            ("store_revision", (), (tick.revision,)),
-            ("queue_items", (keys.JUDGING, "free"), (free,)),
-            ("queue_items", (keys.JUDGING, "claimed"), (claimed,)),
-            ("queue_items", (keys.JUDGING, "dead"), (dead,)),
-        ]
+        return [*found, *await stored(store)]
 
     return metrics
 

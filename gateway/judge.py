@@ -10,7 +10,6 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -46,29 +45,31 @@ async def run_judge(process: Process) -> None:
     store = store_of(settings)
     async with exporting(settings, secrets.SystemRandom()) as tracer:
         works = [Triage(store, build_watcher(settings, store), owner=f"triage-{owner()}").run]
-        news: Callable[[], dict[str, list[Sample]]] | None = None
+        news = partial(_news, tracer)
         if settings.judge is not None:
             rubrics = await asyncio.to_thread(read_rubrics, settings.judge)
             judge = build_judge(settings, store, rubrics, tracer, build_watcher(settings, store))
             works.append(judge.run)
-            news = partial(_news, judge)
+            news = partial(_news, tracer, judge)
         if settings.evals is not None:
             works.append(build_gatekeeper(settings, store, tracer).run)
         process.ready()
 
         async def work() -> None:
-            telling = None if news is None else asyncio.create_task(tell(process, news))
+            telling = asyncio.create_task(tell(process, news))
             async with asyncio.TaskGroup() as tasks:
                 for each in works:
                     tasks.create_task(each(process.stop))
-            if telling is not None:
-                telling.cancel()
+            telling.cancel()
 
         await with_store(process, store, work)
 
 
-def _news(judge: Judge) -> dict[str, list[Sample]]:
-    return {"counts": judged(judge), "gauges": at_work(judge)}
+def _news(tracer: Tracer, judge: Judge | None = None) -> dict[str, list[Sample]]:
+    counts, gauges = tracer.counted(), tracer.standing()
+    if judge is not None:
+        counts, gauges = counts + judged(judge), gauges + at_work(judge)
+    return {"counts": counts, "gauges": gauges}
 
 
 def build_gatekeeper(settings: Settings, store: Store, tracer: Tracer | None = None) -> Gatekeeper:

@@ -7,7 +7,7 @@ prompt may have sent it into endless reasoning. So can 404: a version names its 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.domain.observation import Outcome
 from gateway.errors import (
@@ -29,11 +29,11 @@ Ending = Literal[
 ]
 
 # 400, 413, 422 and their like are answers to the request itself; these are not.
-PROVIDER_STATUSES = frozenset({401, 402, 403, 407, 408, 409, 425, 429})
+PROVIDER_STATUSES: Final = frozenset({401, 402, 403, 407, 408, 409, 425, 429})
 
 # Codes and types of errors that arrive under status 200 (first event of a stream, body of an aggregator) or
 # say more than their status does: Anthropic, OpenAI, OpenRouter (whose codes are HTTP statuses), Azure.
-PROVIDER_CODES = frozenset(
+PROVIDER_CODES: Final = frozenset(
     {
         "authentication_error",
         "billing_error",
@@ -52,7 +52,7 @@ PROVIDER_CODES = frozenset(
         "529",
     }
 )
-PROMPT_CODES = frozenset(
+PROMPT_CODES: Final = frozenset(
     {
         "content_filter",
         "content_policy_violation",

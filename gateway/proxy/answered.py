@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.domain.observation import Outcome
 from gateway.domain.outcome import ending_of, outcome
@@ -25,11 +25,11 @@ from gateway.wire.usage import Answer, Usage, estimate, kinds
 if TYPE_CHECKING:
     from gateway.proxy.managed import Managed
 
-MOST_NAME = 100  # characters of a model's name that are counted
-MOST_SAID = 32 * 1024  # bytes of a question or answer where no judge's settings say
-MOST_GAPS = 1000  # of one answer
-NOTHING = Answer()
-MOST_BYTES = 1024 * 1024  # of an answer that is not streamed and is read for its usage
+MOST_NAME: Final = 100  # characters of a model's name that are counted
+MOST_SAID: Final = 32 * 1024  # bytes of a question or answer where no judge's settings say
+MOST_GAPS: Final = 1000  # of one answer
+NOTHING: Final = Answer()
+MOST_BYTES: Final = 1024 * 1024  # of an answer that is not streamed and is read for its usage
 
 
 class Notes:
@@ -136,7 +136,7 @@ def _served(exchange: Managed, counts: VersionCounts) -> ModelCounts:
     worker = exchange.worker
     member = worker.upstream.member_of(exchange.call)
     provider = OTHER if member is None else worker.places[member.name].provider
-    return counts.of(provider, exchange.asked_model()[:MOST_NAME])
+    return counts.of(provider, exchange.model[:MOST_NAME])
 
 
 def about(exchange: Managed, how: Outcome, status: int | None, total: float) -> dict[str, object]:
@@ -211,7 +211,7 @@ def _count_usage(
     if usage is None or exchange.prepared is None:
         return None
     worker = exchange.worker
-    cost = worker.prices.cost(exchange.asked_model(), usage, now=worker.store_now())
+    cost = worker.prices.cost(exchange.model, usage, now=worker.store_now())
     counts.used(kinds(usage), None if cost is None else cost.paid, estimated=estimated)
     return cost
 

@@ -12,15 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
-import re2
+import msgspec
 
-from gateway.domain.judging import Item, encode_item
+from gateway.domain.judging import Item, encode_item, encode_words
 from gateway.domain.safety import is_severe
 from gateway.errors import ConfigError, GatewayError, InvalidValue
 from gateway.evals.flags import Rule, own_rule
+from gateway.proxy.redaction import Redaction
 from gateway.settings import Settings
 from gateway.storage import keys
 from gateway.storage.base import Queue
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 MOST = 1000  # items that wait, at most 64 KiB each
 MOST_DOUBTS, MOST_ROLLOUTS = 500, 256
 AGAIN = 1.0  # s between attempts while the store is down
-INSTEAD = "[redacted]"
 
 
 class Said(NamedTuple):
@@ -42,15 +42,16 @@ class Said(NamedTuple):
 
 
 class Outbox:
-    """`redact` are RE2 expressions; what they find goes no further. `now`: store time, s. Raises
-    `ConfigError` for an expression that is none."""
+    """What `redaction` finds goes no further; words stay in the queue for `keep` s at most. `now`: store
+    time, s."""
 
-    def __init__(self, queue: Queue, *, redact: Sequence[str], now: Callable[[], float]) -> None:
+    def __init__(self, queue: Queue, *, redaction: Redaction, keep: float, now: Callable[[], float]) -> None:
         self.given_up = 0  # items that came too late
         self.lost: Callable[[Item, str], None] = lambda item, cause: None  # told of those that never went out
         self._tried = False  # the oldest: whether the store has it then nobody knows
         self._queue = queue
-        self._redact = [_compiled(pattern) for pattern in redact]
+        self._redaction = redaction
+        self._keep = keep
         self._now = now
         self._waiting: deque[Item] = deque()
         self._news = asyncio.Event()
@@ -78,8 +79,7 @@ class Outbox:
         item = self._waiting[0]
         if self._now() < item.due_at:
             try:
-                queue = keys.TRIAGE if item.flags else keys.JUDGING
-                await self._queue.enqueue(queue, item.id, encode_item(self._redacted(item)))
+                await self._enqueue(self._redacted(item))
             except GatewayError as error:
                 self._tried = True
                 logger.warning("answers to be judged wait: %s", error.message)
@@ -92,19 +92,19 @@ class Outbox:
         self._tried = False
         return True
 
+    async def _enqueue(self, item: Item) -> None:
+        words = encode_words(item)
+        queue = keys.TRIAGE if item.flags else keys.JUDGING
+        await self._queue.enqueue(queue, item.id, encode_item(item), text=words, keep=self._keep)
+
     async def close(self) -> None:
         """Those that still wait, as far as the store takes them."""
         while self._waiting and await self.send():
             pass
 
     def _redacted(self, item: Item) -> Item:
-        question, answer = item.question, item.answer
-        for pattern in self._redact:
-            question, answer = pattern.sub(INSTEAD, question), pattern.sub(INSTEAD, answer)
-        return Item(
-            *(item.prompt, item.rollout, item.unit, item.due_at, question, answer),
-            *(item.trace, item.flags, item.version),
-        )
+        question, answer = self._redaction.of(item.question), self._redaction.of(item.answer)
+        return msgspec.structs.replace(item, question=question, answer=answer)
 
 
 def looks_again(settings: Settings) -> bool:
@@ -135,10 +135,3 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
         return tuple(own_rule(rule.name, rule.pattern, severe=rule.severe) for rule in settings.safety.rules)
     except InvalidValue as error:
         raise ConfigError(f"safety.rules: {error.message}") from error
-
-
-def _compiled(pattern: str) -> Any:
-    try:
-        return re2.compile(pattern)
-    except re2.error as error:
-        raise ConfigError(f"judge.redact: {pattern!r} is no RE2 expression: {error}") from error

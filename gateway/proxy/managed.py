@@ -9,7 +9,7 @@ Each step decides at once or is called back; nothing goes upstream before the bo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.errors import (
     BodyTooLarge,
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_QUESTION = 64 * 1024  # bytes
-REFUSAL_BYTES = 64 * 1024  # of an error that is read before it is relayed
+MOST_QUESTION: Final = 64 * 1024  # bytes
+REFUSAL_BYTES: Final = 64 * 1024  # of an error that is read before it is relayed
 
 
 class Managed(Exchange):
@@ -63,6 +63,7 @@ class Managed(Exchange):
         "held",
         "inflater",
         "left",
+        "model",
         "notes",
         "own",
         "path",
@@ -99,6 +100,7 @@ class Managed(Exchange):
         self.inflater: Inflater | None = None
         self.asked_usage = False
         self.refusal: tuple[ResponseHead, list[bytes]] | None = None  # perhaps of what we asked for
+        self.model = ""  # that the provider is asked for
         self.own: Any = None  # the version's messages, in the API's form
         self.choice: Choice | None = None
         self.prepared: Prepared | None = None
@@ -231,8 +233,8 @@ class Managed(Exchange):
         self._step(self._inject, result)
 
     def _inject(self, prepared: Prepared | GatewayError | None) -> None:
-        selection, choice = self.selection, self.choice
-        assert selection is not None and choice is not None
+        selection, choice, request = self.selection, self.choice, self.request
+        assert selection is not None and choice is not None and request is not None
         if prepared is None:
             raise VersionNotFound(f"{selection.prompt} has no version {choice.version}", param="prompt")
         if isinstance(prepared, GatewayError):
@@ -240,6 +242,7 @@ class Managed(Exchange):
         if choice.pinning is not None:
             choice.pinning.start(self._settle)
         self.prepared = prepared
+        self.model = prepared.version.content.model.id or request.model or ""
         self.own = prepared.form(self.api).own
         if self.own is None or selection.variables:
             messages = prepared.compiled.render(selection.variables, self.worker.clock)
@@ -247,7 +250,7 @@ class Managed(Exchange):
         fields = self.fields
         if self.worker.tracing is not None:
             self.worker.tracing.begin(self)
-        self._send(ask_usage=self.asked_model() not in self.worker.no_usage)
+        self._send(ask_usage=self.model not in self.worker.no_usage)
         if fields is not None and self.worker.recorder.measures(choice):
             soon(self._step, self._note_question, fields, len(fields.body))
         if choice.alias is not None and choice.rollout and choice.session is not None:
@@ -265,13 +268,8 @@ class Managed(Exchange):
         if not injected.asked_usage:
             self.fields = None  # it will not be sent again without our wish
         self.sent_bytes = length(injected.pieces)
-        self.forward(self.path, injected.pieces, self.sent_bytes, self.asked_model())
+        self.forward(self.path, injected.pieces, self.sent_bytes, self.model)
         self.sent_at = self.sent_at or self.worker.fine_clock()
-
-    def asked_model(self) -> str:
-        """The model that the provider is asked for."""
-        assert self.prepared is not None and self.request is not None
-        return self.prepared.version.content.model.id or self.request.model or ""
 
     # --- the answer
 
@@ -362,7 +360,7 @@ class Managed(Exchange):
             said = b"".join(self.refusal[1])
             if b"stream_options" in said or b"include_usage" in said:
                 self.refusal = None
-                self.worker.remember_no_usage(self.asked_model())
+                self.worker.remember_no_usage(self.model)
                 self._send(ask_usage=False)
                 return
             self._relay_refusal()

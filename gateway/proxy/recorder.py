@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.domain.assignment import judged
 from gateway.domain.observation import (
@@ -39,10 +39,10 @@ from gateway.storage.base import Logs
 
 logger = logging.getLogger(__name__)
 
-FLUSH_EVERY = 0.25  # s
-HEARTBEAT = 2.0  # s without a record after which an empty batch goes out
-BUFFER = 50_000  # records, about 20 MB
-BATCH = 2000  # records, about 200 KB
+FLUSH_EVERY: Final = 0.25  # s
+HEARTBEAT: Final = 2.0  # s without a record after which an empty batch goes out
+BUFFER: Final = 50_000  # records, about 20 MB
+BATCH: Final = 2000  # records, about 200 KB
 
 Doubting = Callable[[Rollout, Drawn, tuple[str, ...], Said], None]
 Judging = Callable[[Rollout, Drawn, Said], str]  # answers why it cannot be judged, or ""

@@ -125,7 +125,7 @@ class Tracing:
                 trace.span,
                 trace.parent,
                 trace.state,
-                f"{OPERATION} {exchange.asked_model()}" if exchange.prepared is not None else OPERATION,
+                f"{OPERATION} {exchange.model}" if exchange.prepared is not None else OPERATION,
                 start,
                 end,
                 self._asked(exchange) | trace.parameters | self._answered(ending) | own(exchange, ending),
@@ -149,7 +149,7 @@ class Tracing:
             found["server.address"] = place.host
             found["server.port"] = place.port
         if exchange.prepared is not None:
-            found["gen_ai.request.model"] = exchange.asked_model()
+            found["gen_ai.request.model"] = exchange.model
         if exchange.request is not None and exchange.request.stream:
             found["gen_ai.request.stream"] = True
         for name in exchange.worker.session_headers:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from gateway.analysis.rules import Rules
 from gateway.domain.judging import Item
@@ -39,6 +39,7 @@ from gateway.proxy.named import Named, names_model
 from gateway.proxy.pins import PinBoard
 from gateway.proxy.places import place_of
 from gateway.proxy.recorder import Recorder
+from gateway.proxy.redaction import Redaction
 from gateway.proxy.router import Router
 from gateway.proxy.snapshots import Snapshots, Versions
 from gateway.proxy.tracing import Tracing
@@ -53,15 +54,16 @@ from gateway.wire.selection import split_path
 
 logger = logging.getLogger(__name__)
 
-SWEEP = 1.0  # s
-DRAIN_STEP = 0.05  # s
-IDLE_GRACE = 1.0  # s
-OPEN_AGAIN = 1.0  # s between attempts to open a store that was not there at the start
-API = b"/v1/"
-MOST_MODELS = 1000
-LOOKED_AT = 3600.0  # s in which a flagged answer is looked at again
-DEFAULT_RULES = Rules()
-START_PATIENCE = 3.0  # s that a start waits for the store before it serves what is kept on disk
+SWEEP: Final = 1.0  # s
+DRAIN_STEP: Final = 0.05  # s
+IDLE_GRACE: Final = 1.0  # s
+OPEN_AGAIN: Final = 1.0  # s between attempts to open a store that was not there at the start
+API: Final = b"/v1/"
+MOST_MODELS: Final = 1000
+LOOKED_AT: Final = 3600.0  # s in which a flagged answer is looked at again
+KEPT: Final = 86_400.0  # s that words are kept where no judge's settings say
+DEFAULT_RULES: Final = Rules()
+START_PATIENCE: Final = 3.0  # s that a start waits for the store before it serves what is kept on disk
 
 
 class Worker:
@@ -107,8 +109,9 @@ class Worker:
         self.pins.known = self.recorder.pinned
         self.safety_rules = rules_of(settings)
         self.doubts = Doubts()
-        self.outbox = self._judging(store)
-        self.desk = Desk(store, self.keys, max_age=settings.feedback.max_age, now=self.store_now)
+        redaction = Redaction(() if settings.judge is None else settings.judge.redact)
+        self.outbox = self._judging(store, redaction)
+        self.desk = Desk(store, self.keys, redaction, settings.feedback.max_age, self.store_now)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
@@ -188,11 +191,12 @@ class Worker:
         )
         return sign(id, self.keys[0]).encode()
 
-    def _judging(self, store: Store) -> Outbox | None:
+    def _judging(self, store: Store, redaction: Redaction) -> Outbox | None:
         judge = self.settings.judge
         if not looks_again(self.settings):
             return None
-        outbox = Outbox(store, redact=() if judge is None else judge.redact, now=self.store_now)
+        keep = KEPT if judge is None else judge.keep_seconds
+        outbox = Outbox(store, redaction=redaction, keep=keep, now=self.store_now)
         outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
         self.recorder.doubt = self._to_triage
         if judge is not None:

@@ -51,8 +51,12 @@ class JudgeSettings(Section):
     """Labelled answers that `judge calibrate` needs, of which people found a tenth good and a tenth bad …"""
     calibration_kappa: Annotated[float, Field(ge=0, le=1)] = 0.6
     """… and the agreement with people (Cohen's kappa); a judge below may not promote on its scores alone."""
+    keep_seconds: Annotated[float, Field(gt=0, le=30 * 86_400)] = 86_400.0
+    """Words of questions and answers are in the store until they are judged, and never longer than this,
+    s."""
     redact: tuple[str, ...] = ()
-    """RE2 expressions; what they find in question or answer is replaced before anything is stored."""
+    """RE2 expressions; what they find in a question, an answer or a comment of feedback is replaced before
+    anything is stored."""
 
 
 class EvalSettings(Section):

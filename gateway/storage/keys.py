@@ -57,6 +57,7 @@ TRIAGE = "triage"  # the queue
 CASES = "cases/"
 SPENDING = "spend/"
 CONTROLLER = "controller"  # the lease
+QUEUES = (JUDGING, ALERTS)  # all that /metrics shows
 PACER = "judge-pace"  # the lease
 
 

@@ -13,7 +13,6 @@ from gateway.analysis.verdict import Action
 from gateway.domain.assignment import Arm
 from gateway.domain.observation import Outcome
 from gateway.domain.rollout import Event, HoldReason, Phase
-from gateway.wire.session_key import NoKey
 
 ROLES = ("worker", "services", "controller", "judge", "health", "simulator")
 BREAKER = ("closed", "open", "half_open")
@@ -42,7 +41,11 @@ LABELS: dict[str, Label] = {
     "outcome": Label("How a request ended", get_args(Outcome)),
     "code": Label("Code of an error of the gateway", bounded="the errors of the code (gateway/errors.py)"),
     "kind": Label("Kind of token", KINDS),
-    "cause": Label("Why a request is of no session", (*get_args(NoKey), "hot", "alias")),
+    "cause": Label(
+        "Why a request is of no session, or an answer has no score",
+        bounded="the words of the code: absent, over_long, hot, alias; those of docs/judge.md",
+    ),
+    "period": Label("What a limit is for", ("day", "rollout")),
     "upstream": Label("Name of an upstream", bounded="the configuration"),
     "state": Label("Of a breaker, or of items in a queue", (*BREAKER, *QUEUE)),
     "role": Label("Kind of process", ROLES),

@@ -167,6 +167,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("store_up", "gauge", (), "1 if the store answers the process that answers /metrics"),
     Metric("store_revision", "gauge", (), "Commits so far"),
+    Metric("store_answer_seconds", "gauge", (), "How long the store took to answer that process just now"),
     Metric(
         "queue_items",
         "gauge",

@@ -60,7 +60,7 @@ async def test_flagged_answers_are_looked_at_again_severe_ones_of_both_arms(tmp_
             assert outbox is not None
             await until(lambda box=outbox: not box._waiting)  # type: ignore[misc]
             claims = await stage.worker.store.claim(keys.TRIAGE, "test", limit=100, lease=60)
-            items = [decode_item(claim.value) for claim in claims]
+            items = [decode_item(claim.value, claim.text) for claim in claims]
             assert {item.unit.canary for item in items} == arms
             assert {(item.question, item.version == 2) for item in items} == {
                 ("user: [redacted]?", canary) for canary in arms

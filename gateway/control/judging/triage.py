@@ -47,12 +47,15 @@ class Triage:
 
     async def _settle(self, claim: Claim) -> None:
         try:
-            item = decode_item(claim.value)
+            item = decode_item(claim.value, claim.text)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             await self._store.bury(keys.TRIAGE, self._owner, claim.id, f"cannot be read: {error}")
             return
         if claim.attempt > TRIES:
             await self._store.bury(keys.TRIAGE, self._owner, claim.id, "several processes ended over it")
+            return
+        if not item.answer:  # its words may be kept no longer
+            await self._ledger.tell(claim.id, item.rollout, ())
             return
         now = (await self._store.tick()).now
         told = await self._watcher.look(item, now)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from statistics import fmean
 
@@ -265,3 +266,25 @@ async def test_the_mean_of_noisy_scores_is_the_quality(store: SqliteStore) -> No
         await finished(store)
     values = [record.score for record in await scores(store) if record.score is not None]
     assert fmean(values) == pytest.approx(0.7, abs=0.08)
+
+
+async def test_words_whose_time_is_over_are_not_judged_but_recorded(store: SqliteStore) -> None:
+    await enqueue(store, 2, keep=0.0)
+    await enqueue(store, 1, first=2)
+    assert await store.forget_texts(keys.JUDGING) == 2
+    async with simulated(FAST % ("", "")) as simulator, at_work(judge_of(store, simulator.port)):
+        await finished(store)
+    assert Counter(record.cause for record in await scores(store)) == {"expired": 2, "": 1}
+
+
+async def test_nothing_of_an_answer_is_left_in_the_store_once_it_is_judged(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    await enqueue(store, 5, quality=0.77)
+    async with simulated(FAST % ("", "")) as simulator, at_work(judge_of(store, simulator.port)):
+        await finished(store)
+    for file, table in (("evidence", "items"), ("evidence", "records"), ("documents", "documents")):
+        with closing(sqlite3.connect(tmp_path / "store" / f"{file}.db")) as database:
+            rows = database.execute(f"SELECT * FROM {table}").fetchall()
+        assert rows
+        assert not any(b"quality" in cell for row in rows for cell in row if isinstance(cell, bytes))

@@ -19,7 +19,7 @@ from gateway.control.judging.model import JudgeModel
 from gateway.control.judging.moderation import Moderator
 from gateway.control.judging.triage import TRIES, Triage
 from gateway.control.judging.watching import Watcher
-from gateway.domain.judging import Item, encode_item
+from gateway.domain.judging import Item, encode_item, encode_words
 from gateway.domain.observation import Drawn, Flagged, Scored, decode_batch
 from gateway.prices import PriceList
 from gateway.settings import JudgeSettings, Moderation
@@ -77,7 +77,9 @@ class Stage:
 
     async def enqueue(self, name: str, answer: str, *flags: str, canary: bool = True) -> None:
         item = self.item(name, answer, *flags, canary=canary)
-        assert await self.store.enqueue(keys.TRIAGE, item.id, encode_item(item))
+        assert await self.store.enqueue(
+            keys.TRIAGE, item.id, encode_item(item), text=encode_words(item), keep=60.0
+        )
 
     def item(self, name: str, answer: str, *flags: str, canary: bool = True) -> Item:
         unit = Drawn(name.encode().ljust(16), canary, 0.5, 1.0, 1.0, 0.0, True)
@@ -200,7 +202,7 @@ async def test_an_answer_of_a_canary_with_a_low_score_becomes_a_case(stage: Stag
 
 
 async def test_items_that_cannot_be_read_or_kill_are_buried(stage: Stage) -> None:
-    await stage.store.enqueue(keys.TRIAGE, "x", b"\xc1")
+    await stage.store.enqueue(keys.TRIAGE, "x", b"\xc1", text=b"", keep=60.0)
     await stage.enqueue("a", "no", "refusal")
     for _ in range(TRIES):
         assert await stage.store.claim(keys.TRIAGE, "dead", limit=5, lease=0.0)
@@ -215,7 +217,7 @@ async def test_judged_answers_are_looked_at_in_the_transaction_of_their_score(st
         stage.store, section, {"helpful": HELPFUL}, PriceList(PRICES), owner="judge", watcher=watcher
     )
     item = stage.item("a", "[quality 0.10] violence")
-    await stage.store.enqueue(keys.JUDGING, item.id, encode_item(item))
+    await stage.store.enqueue(keys.JUDGING, item.id, encode_item(item), text=encode_words(item), keep=60.0)
     stop = asyncio.Event()
     running = asyncio.create_task(judge.run(stop))
     await until(lambda: stage.book.all(PROMPT))
