@@ -105,3 +105,14 @@ def ending_of(error: GatewayError, *, responded: bool) -> Ending:
     if isinstance(error, UpstreamTimeout):
         return "silent"
     return "cut" if error.type == "upstream_error" else "unsent"
+
+
+def code_of(error: object) -> str | int | None:
+    """`code` of an error object, or its `type`; None where there is no error."""
+    if error is None or error is False:
+        return None
+    if isinstance(error, dict):
+        for name in ("code", "type"):
+            if isinstance(error.get(name), str | int) and error[name]:
+                return error[name]  # type: ignore[no-any-return]
+    return "error"

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from gateway.domain.observation import Outcome
-from gateway.domain.outcome import ending_of, outcome
+from gateway.domain.outcome import code_of, ending_of, outcome
 from gateway.errors import ClientError, GatewayError, PromptError
 from gateway.evals.flags import flags_of
 from gateway.proxy.judging import Said
 from gateway.proxy.recorder import Seen
+from gateway.proxy.shadowing import Shadowed
 from gateway.proxy.tracing import Ending
 from gateway.telemetry.counts import ModelCounts, VersionCounts
 from gateway.telemetry.logs import access
@@ -127,6 +128,7 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         cost=None if cost is None or usage is None else cost.uncached,
         said=None if text is None else _said(exchange, text, flags),
         flags=flags,
+        shadowed=None if exchange.copied is None else Shadowed(exchange.copied, text or "", how, flags),
         trace=b"" if exchange.trace is None else exchange.trace.link,
     )
     worker.recorder.ended(choice, seen)
@@ -234,14 +236,3 @@ def _read(
     if scanner is not None:
         return Answer(scanner.usage, scanner.finish_reason, scanner.error, scanner.response_id)
     return (None if notes is None else notes.answer(read)) or NOTHING
-
-
-def code_of(error: object) -> str | int | None:
-    """`code` of an error object, or its `type`; None where there is no error."""
-    if error is None or error is False:
-        return None
-    if isinstance(error, dict):
-        for name in ("code", "type"):
-            if isinstance(error.get(name), str | int) and error[name]:
-                return error[name]  # type: ignore[no-any-return]
-    return "error"

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from gateway.domain.feedback import encode_feedback, feedback_of, read_body
 from gateway.domain.request_id import RequestId, verify
 from gateway.errors import BodyTooLarge, Forbidden, GatewayError
+from gateway.evals.redaction import Redaction
 from gateway.proxy.base import Head, Link, unforeseen
-from gateway.proxy.redaction import Redaction
 from gateway.storage import keys
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -21,7 +21,7 @@ from gateway.domain.judging import Item, encode_item, encode_words
 from gateway.domain.safety import is_severe
 from gateway.errors import ConfigError, GatewayError, InvalidValue
 from gateway.evals.flags import Rule, own_rule
-from gateway.proxy.redaction import Redaction
+from gateway.evals.redaction import Redaction
 from gateway.settings import Settings
 from gateway.storage import keys
 from gateway.storage.base import Queue
@@ -41,30 +41,50 @@ class Said(NamedTuple):
     trace: bytes = b""
 
 
-class Outbox:
-    """What `redaction` finds goes no further; words stay in the queue for `keep` s at most. `now`: store
-    time, s."""
+class Waiting(Protocol):
+    @property
+    def id(self) -> str: ...
 
-    def __init__(self, queue: Queue, *, redaction: Redaction, keep: float, now: Callable[[], float]) -> None:
+    @property
+    def due_at(self) -> float: ...
+
+
+Sent = TypeVar("Sent", bound=Waiting)
+
+
+class Sender(Generic[Sent]):
+    """Items on their way to a queue of the store. `pack`: what goes out, and words that stay there for `keep`
+    s at most. `now`: store time, s."""
+
+    def __init__(
+        self,
+        store: Queue,
+        queue: str,
+        pack: Callable[[Sent], tuple[bytes, bytes]],
+        *,
+        keep: float,
+        now: Callable[[], float],
+        most: int = MOST,
+    ) -> None:
         self.given_up = 0  # items that came too late
-        self.lost: Callable[[Item, str], None] = lambda item, cause: None  # told of those that never went out
+        self.lost: Callable[[Sent, str], None] = lambda item, cause: None  # told of those that never went out
         self._tried = False  # the oldest: whether the store has it then nobody knows
+        self._store = store
         self._queue = queue
-        self._redaction = redaction
+        self._pack = pack
         self._keep = keep
         self._now = now
-        self._waiting: deque[Item] = deque()
+        self._most = most
+        self._waiting: deque[Sent] = deque()
         self._news = asyncio.Event()
 
-    def offer(self, item: Item) -> str:
-        """Why it cannot be judged; "" if it can."""
-        if not item.answer.strip():
-            return "empty"
-        if len(self._waiting) >= MOST:
-            return "overflow"
+    def put(self, item: Sent) -> bool:
+        """False if there is no room."""
+        if len(self._waiting) >= self._most:
+            return False
         self._waiting.append(item)
         self._news.set()
-        return ""
+        return True
 
     async def run(self) -> None:
         while True:
@@ -79,32 +99,56 @@ class Outbox:
         item = self._waiting[0]
         if self._now() < item.due_at:
             try:
-                await self._enqueue(self._redacted(item))
+                value, words = self._pack(item)
+                await self._store.enqueue(self._queue_of(item), item.id, value, text=words, keep=self._keep)
             except GatewayError as error:
                 self._tried = True
-                logger.warning("answers to be judged wait: %s", error.message)
+                logger.warning("items for the queue %s wait: %s", self._queue, error.message)
                 return False
         else:
             self.given_up += 1
-            if not self._tried and not item.flags:
+            if not self._tried and self._is_lost(item):
                 self.lost(item, "late")
         self._waiting.popleft()
         self._tried = False
         return True
 
-    async def _enqueue(self, item: Item) -> None:
-        words = encode_words(item)
-        queue = keys.TRIAGE if item.flags else keys.JUDGING
-        await self._queue.enqueue(queue, item.id, encode_item(item), text=words, keep=self._keep)
+    def _queue_of(self, item: Sent) -> str:
+        return self._queue
+
+    def _is_lost(self, item: Sent) -> bool:
+        return True
 
     async def close(self) -> None:
         """Those that still wait, as far as the store takes them."""
         while self._waiting and await self.send():
             pass
 
-    def _redacted(self, item: Item) -> Item:
+
+class Outbox(Sender[Item]):
+    """`redact` are RE2 expressions; what they find goes no further. Raises `ConfigError` for an expression
+    that is none."""
+
+    def __init__(self, queue: Queue, *, redaction: Redaction, keep: float, now: Callable[[], float]) -> None:
+        super().__init__(queue, keys.JUDGING, self._packed, keep=keep, now=now)
+        self._redaction = redaction
+
+    def offer(self, item: Item) -> str:
+        """Why it cannot be judged; "" if it can."""
+        if not item.answer.strip():
+            return "empty"
+        return "" if self.put(item) else "overflow"
+
+    def _packed(self, item: Item) -> tuple[bytes, bytes]:
         question, answer = self._redaction.of(item.question), self._redaction.of(item.answer)
-        return msgspec.structs.replace(item, question=question, answer=answer)
+        sent = msgspec.structs.replace(item, question=question, answer=answer)
+        return encode_item(sent), encode_words(sent)
+
+    def _queue_of(self, item: Item) -> str:
+        return keys.TRIAGE if item.flags else self._queue
+
+    def _is_lost(self, item: Item) -> bool:
+        return not item.flags  # only the judge owes a record
 
 
 def looks_again(settings: Settings) -> bool:

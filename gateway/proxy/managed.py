@@ -25,6 +25,7 @@ from gateway.proxy.choice import Choice, choose
 from gateway.proxy.clients import check_passing
 from gateway.proxy.exchange import Exchange, inflating
 from gateway.proxy.gathering import Gathered, soon
+from gateway.proxy.shadowing import Copied, copy_of
 from gateway.proxy.snapshots import Prepared
 from gateway.wire import Piece
 from gateway.wire.api import Request
@@ -56,6 +57,7 @@ class Managed(Exchange):
         "budgeted",
         "choice",
         "complete_at",
+        "copied",
         "ended",
         "fields",
         "gathered",
@@ -108,6 +110,7 @@ class Managed(Exchange):
         self.request: Request | None = None
         self.selection: Selection | None = None
         self.notes: Notes | None = None
+        self.copied: Copied | None = None  # for a shadow stage
         self.question: str | None = None  # in words, where the answer may become evidence
         self.recorded = False
         self.complete_at = self.sent_at = self.answered_at = 0.0  # by the fine clock
@@ -258,6 +261,7 @@ class Managed(Exchange):
 
     def _note_question(self, fields: Fields) -> None:
         self.question = question_of(fields, MOST_QUESTION)
+        self.copied = copy_of(self, fields)
 
     def _send(self, *, ask_usage: bool) -> None:
         fields, request, prepared, own = self.fields, self.request, self.prepared, self.own

@@ -34,6 +34,7 @@ from gateway.errors import GatewayError
 from gateway.proxy.choice import Choice
 from gateway.proxy.judging import Said
 from gateway.proxy.pins import Pinning
+from gateway.proxy.shadowing import Shadowed
 from gateway.storage import keys
 from gateway.storage.base import Logs
 
@@ -46,6 +47,7 @@ BATCH: Final = 2000  # records, about 200 KB
 
 Doubting = Callable[[Rollout, Drawn, tuple[str, ...], Said], None]
 Judging = Callable[[Rollout, Drawn, Said], str]  # answers why it cannot be judged, or ""
+Shadowing = Callable[[Rollout, Drawn, Shadowed], None]
 
 
 class Seen(NamedTuple):
@@ -61,6 +63,7 @@ class Seen(NamedTuple):
     cost: float | None = None  # USD as if nothing had been cached
     said: Said | None = None  # where it may have to be judged
     flags: tuple[str, ...] = ()
+    shadowed: Shadowed | None = None  # where the candidate may be asked the same
     trace: bytes = b""  # of its span
 
 
@@ -94,6 +97,7 @@ class Recorder:
         self._buffer = buffer
         self.judge: Judging | None = None  # takes the first answers of judged sessions
         self.doubt: Doubting | None = None  # takes flagged answers
+        self.shadow: Shadowing | None = None  # takes first requests of a shadow stage
         self._store = store
         self._writer = writer
         self._running = running
@@ -159,6 +163,8 @@ class Recorder:
 
     def _observe(self, id: str, unit: Drawn, seen: Seen, *, first: bool) -> None:
         self._add(id, _observed(unit, seen, first=first))
+        if self.shadow is not None and first and seen.shadowed is not None:
+            self._shadow(id, unit, seen, seen.shadowed)
         rollout = self._running().get(id)
         if seen.said is None or rollout is None:
             return
@@ -167,6 +173,13 @@ class Recorder:
         judged = first and unit.judged and seen.outcome == "ok"
         if self.judge is not None and judged and (cause := self.judge(rollout, unit, seen.said)):
             self.unscored(id, unit, cause)
+
+    def _shadow(self, id: str, unit: Drawn, seen: Seen, shadowed: Shadowed) -> None:
+        rollout = self._running().get(id)
+        if self.shadow is None or rollout is None or seen.again:
+            return
+        if seen.outcome in ("ok", "prompt"):
+            self.shadow(rollout, unit, shadowed)
 
     def unscored(self, rollout: str, unit: Drawn, cause: str) -> None:
         """A judged session's answer never reached the judge."""

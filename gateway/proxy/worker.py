@@ -21,6 +21,7 @@ from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
 from gateway.domain.request_id import RequestId, sign
 from gateway.domain.rollout import Rollout
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
+from gateway.evals.redaction import Redaction
 from gateway.prices import PriceList
 from gateway.proxy.aliases import AliasBoard
 from gateway.proxy.base import Handler, Head, Link, unforeseen
@@ -39,8 +40,8 @@ from gateway.proxy.named import Named, names_model
 from gateway.proxy.pins import PinBoard
 from gateway.proxy.places import place_of
 from gateway.proxy.recorder import Recorder
-from gateway.proxy.redaction import Redaction
 from gateway.proxy.router import Router
+from gateway.proxy.shadowing import Shadowing
 from gateway.proxy.snapshots import Snapshots, Versions
 from gateway.proxy.tracing import Tracing
 from gateway.settings import Settings
@@ -112,6 +113,7 @@ class Worker:
         redaction = Redaction(() if settings.judge is None else settings.judge.redact)
         self.outbox = self._judging(store, redaction)
         self.desk = Desk(store, self.keys, redaction, settings.feedback.max_age, self.store_now)
+        self.shadowing = self._shadowing(redaction)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
@@ -191,6 +193,23 @@ class Worker:
         )
         return sign(id, self.keys[0]).encode()
 
+    def _shadowing(self, redaction: Redaction) -> Shadowing | None:
+        """Copies for shadow stages, where there is a judge for them."""
+        settings = self.settings
+        if settings.judge is None:
+            return None
+        shadowing = Shadowing(
+            self.store,
+            settings.shadow,
+            redaction,
+            keep=settings.judge.keep_seconds,
+            running=lambda: self.snapshots.measured,
+            now=self.store_now,
+            clock=self.clock,
+        )
+        self.recorder.shadow = shadowing.take
+        return shadowing
+
     def _judging(self, store: Store, redaction: Redaction) -> Outbox | None:
         judge = self.settings.judge
         if not looks_again(self.settings):
@@ -252,6 +271,8 @@ class Worker:
         ]
         if self.outbox is not None:
             self._tasks.append(loop.create_task(self.outbox.run()))
+        if self.shadowing is not None:
+            self._tasks.append(loop.create_task(self.shadowing.sender.run()))
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises what ended one of the loops: a new process is better than half a worker."""
@@ -391,6 +412,8 @@ class Worker:
         await self.recorder.close()
         if self.outbox is not None:
             await self.outbox.close()
+        if self.shadowing is not None:
+            await self.shadowing.sender.close()
         if self.exporter is not None:
             await self.exporter.close()
         await self.store.close()

@@ -12,8 +12,8 @@ from gateway.domain.assignment import judged
 from gateway.domain.judging import Item, decode_item
 from gateway.domain.observation import Drawn, Scored, decode_batch
 from gateway.errors import ConfigError, StoreUnavailable
+from gateway.evals.redaction import Redaction
 from gateway.proxy.judging import MOST, Outbox
-from gateway.proxy.redaction import Redaction
 from gateway.storage import keys
 from tests.support.scripted_provider import on_uvloop
 from tests.support.worker import WorkerStage, chat_body, until, worker_stage

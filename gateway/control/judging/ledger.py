@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from gateway.domain.observation import Batch, Evidence, Scored, encode_batch
+from gateway.domain.observation import Batch, Evidence, Pair, Scored, encode_batch
 from gateway.errors import GatewayError
 from gateway.storage import keys
 from gateway.storage.base import Store
@@ -27,7 +27,7 @@ class Ledger:
         self._books: dict[str, _Book] = {}
         self._starts = 0
 
-    async def settle(self, id: str, rollout: str, record: Scored, *more: Evidence) -> bool:
+    async def settle(self, id: str, rollout: str, record: Scored | Pair, *more: Evidence) -> bool:
         """`more` is written with it. False if the item is another's by now, or done: then nothing is written.
         A repeated attempt does no harm: the item is done once. Raises what the last one failed with."""
         for attempt in range(1, RECORDS + 1):
