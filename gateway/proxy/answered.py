@@ -14,7 +14,7 @@ from gateway.proxy.judging import Said
 from gateway.proxy.recorder import Seen
 from gateway.proxy.shadowing import Shadowed
 from gateway.proxy.tracing import Ending
-from gateway.telemetry.counts import ModelCounts, VersionCounts
+from gateway.telemetry.counts import VersionCounts
 from gateway.telemetry.logs import access
 from gateway.telemetry.metrics import OTHER
 from gateway.wire.price import Price
@@ -98,19 +98,18 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     counts.ended(choice.arm, how)
     whole = error is None and not left
     if notes is not None and whole and notes.status < 400:
-        served = _served(exchange, counts)
-        served.took(total, first_token, notes.gaps)
-        if usage is not None:
-            served.used(usage.prompt, usage.completion)
-        worker.counts.overhead.record(exchange.overhead())
+        _count_whole(exchange, counts, notes, total, first_token, usage)
     cost = _count_usage(exchange, counts, usage, whole=whole)
     measured = worker.recorder.measures(choice)
-    text: str | None = None
-    if measured and whole and notes is not None and notes.status < 400:
-        text = _text(notes, exchange.scanner)
+    shown = exchange.trace is not None and exchange.trace.wants_text
+    words: str | None = None
+    if (measured or shown) and whole and notes is not None and notes.status < 400:
+        words = _text(notes, exchange.scanner)
+    text = words if measured else None
     flags = () if text is None else _flags(exchange, text, answer.finish_reason)
     if worker.tracing is not None:
-        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token, flags)
+        told = words if shown else None
+        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token, flags, told)
         worker.tracing.ended(exchange, ending)
     if worker.settings.logs.access:
         access(about(exchange, how, status, total))
@@ -134,11 +133,23 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     worker.recorder.ended(choice, seen)
 
 
-def _served(exchange: Managed, counts: VersionCounts) -> ModelCounts:
+def _count_whole(
+    exchange: Managed,
+    counts: VersionCounts,
+    notes: Notes,
+    total: float,
+    first_token: float | None,
+    usage: Usage | None,
+) -> None:
+    """Times and tokens of an answer that came to its end."""
     worker = exchange.worker
     member = worker.upstream.member_of(exchange.call)
     provider = OTHER if member is None else worker.places[member.name].provider
-    return counts.of(provider, exchange.model[:MOST_NAME])
+    served = counts.of(provider, exchange.model[:MOST_NAME])
+    served.took(total, first_token, notes.gaps)
+    if usage is not None:
+        served.used(usage.prompt, usage.completion)
+    worker.counts.overhead.record(exchange.overhead())
 
 
 def about(exchange: Managed, how: Outcome, status: int | None, total: float) -> dict[str, object]:
