@@ -6,11 +6,12 @@ import msgspec
 
 from gateway.control.judging.budget import Spent, day, read_spent
 from gateway.control.judging.pace import Pace
-from gateway.control.oversight import read_calibration, read_pace
+from gateway.control.oversight import read_anchors, read_calibration, read_pace
 from gateway.control.replay import read_all
 from gateway.domain.feedback import Told, decode_feedback, summarise
 from gateway.domain.rollout import Rollout
 from gateway.evals.calibration import Calibration
+from gateway.evals.drift import Anchors
 from gateway.evals.rubric import Bench, rubric_digest
 from gateway.storage import codec, keys
 from gateway.storage.base import Documents, Store
@@ -18,7 +19,8 @@ from gateway.storage.base import Documents, Store
 
 class JudgeView(msgspec.Struct, frozen=True):
     """Who judges: `digest`, which each score carries, is over model, rubric and judge's prompt.
-    `calibration`: how it agrees with people, None if nobody has looked."""
+    `calibration`: how it agrees with people, None if nobody has looked; `anchors`: how it scores the same
+    answers now and then, None if it does not."""
 
     model: str
     rubric: str
@@ -26,6 +28,7 @@ class JudgeView(msgspec.Struct, frozen=True):
     rubric_digest: str
     prompt_digest: str
     calibration: Calibration | None
+    anchors: Anchors | None
 
 
 class ShadowWork(msgspec.Struct, frozen=True):
@@ -79,4 +82,8 @@ async def _shadow(store: Store, id: str) -> ShadowWork | None:
 
 async def _shown(store: Documents, bench: Bench) -> JudgeView:
     digests = (bench.digest, rubric_digest(bench.rubric)[:16], bench.prompt[:16])
-    return JudgeView(bench.model, bench.rubric.name, *digests, await read_calibration(store, bench.digest))
+    calibration, anchors = (
+        await read_calibration(store, bench.digest),
+        await read_anchors(store, bench.digest),
+    )
+    return JudgeView(bench.model, bench.rubric.name, *digests, calibration, anchors)

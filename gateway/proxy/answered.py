@@ -14,7 +14,7 @@ from gateway.proxy.judging import Said
 from gateway.proxy.recorder import Seen
 from gateway.proxy.shadowing import Shadowed
 from gateway.proxy.tracing import Ending
-from gateway.telemetry.counts import ModelCounts, VersionCounts
+from gateway.telemetry.counts import VersionCounts
 from gateway.telemetry.logs import access
 from gateway.telemetry.metrics import OTHER
 from gateway.wire.price import Price
@@ -97,19 +97,18 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     counts.ended(choice.arm, how)
     whole = error is None and not left
     if notes is not None and whole and notes.status < 400:
-        served = _served(exchange, counts)
-        served.took(total, first_token, notes.gaps)
-        if usage is not None:
-            served.used(usage.prompt, usage.completion)
-        worker.counts.overhead.record(exchange.overhead())
+        _count_whole(exchange, counts, notes, total, first_token, usage)
     cost = _count_usage(exchange, counts, usage, whole=whole)
     measured = worker.recorder.measures(choice)
-    text: str | None = None
-    if measured and whole and notes is not None and notes.status < 400:
-        text = _text(notes, exchange.scanner)
+    shown = exchange.trace is not None and exchange.trace.wants_text
+    words: str | None = None
+    if (measured or shown) and whole and notes is not None and notes.status < 400:
+        words = _text(notes, exchange.scanner)
+    text = words if measured else None
     flags = () if text is None else _flags(exchange, text, answer.finish_reason)
     if worker.tracing is not None:
-        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token, flags)
+        told = words if shown else None
+        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token, flags, told)
         worker.tracing.ended(exchange, ending)
     if worker.settings.logs.access:
         access(about(exchange, how, status, total))
@@ -133,11 +132,23 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     worker.recorder.ended(choice, seen)
 
 
-def _served(exchange: Managed, counts: VersionCounts) -> ModelCounts:
+def _count_whole(
+    exchange: Managed,
+    counts: VersionCounts,
+    notes: Notes,
+    total: float,
+    first_token: float | None,
+    usage: Usage | None,
+) -> None:
+    """Times and tokens of an answer that came to its end."""
     worker = exchange.worker
     member = worker.upstream.member_of(exchange.call)
     provider = OTHER if member is None else worker.places[member.name].provider
-    return counts.of(provider, exchange.model[:MOST_NAME])
+    served = counts.of(provider, exchange.model[:MOST_NAME])
+    served.took(total, first_token, notes.gaps)
+    if usage is not None:
+        served.used(usage.prompt, usage.completion)
+    worker.counts.overhead.record(exchange.overhead())
 
 
 def about(exchange: Managed, how: Outcome, status: int | None, total: float) -> dict[str, object]:
@@ -171,10 +182,12 @@ def _text(notes: Notes, scanner: EventScanner | None) -> str:
 def _said(exchange: Managed, answer: str) -> Said | None:
     """As the judge is shown it, where it may want it."""
     settings, question, choice = exchange.worker.settings.judge, exchange.question, exchange.choice
-    if settings is None or question is None or choice is None or not exchange.worker.recorder.judges(choice):
+    if settings is None or question is None or choice is None:
+        return None
+    if not exchange.worker.recorder.judges(choice, question.turns):
         return None
     return Said(
-        last_bytes(question, settings.question_bytes),
+        last_bytes(question.text, settings.question_bytes),
         first_bytes(answer, settings.answer_bytes),
         b"" if exchange.trace is None else exchange.trace.link,
     )
@@ -189,7 +202,7 @@ def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[s
     says_so = refused(notes.whole()) if scanner is None else scanner.refused
     found = flags_of(
         answer,
-        exchange.question or "",
+        "" if exchange.question is None else exchange.question.text,
         probes=prepared.probes,
         finish_reason="refusal" if says_so else finish_reason,
         wants_json=prepared.version.content.outputs is not None,

@@ -150,20 +150,35 @@ class Recorder:
         pinning = choice.pinning
         return choice.pin is not None or (pinning is not None and pinning.drawn.evidence)
 
-    def judges(self, choice: Choice) -> bool:
-        """Whether the answer to this request may go to the judge: its session's first, if its pin stands."""
-        pinning = choice.pinning
-        if self.judge is None or pinning is None or not pinning.drawn.evidence:
+    def counts_turns(self, choice: Choice | None) -> bool:
+        """Whether it matters which turn of its session a request is."""
+        return choice is not None and self._turn(choice.rollout) > 1
+
+    def _turn(self, id: str) -> int:
+        rollout = self._running().get(id)
+        return 1 if rollout is None or rollout.policy is None else rollout.policy.judged_turn
+
+    def judges(self, choice: Choice, turns: int) -> bool:
+        """Whether the answer to this request may go to the judge: its session's first, if its pin stands, or
+        that of the policy's turn; `turns` are the user's so far."""
+        pinning, pin, session, turn = choice.pinning, choice.pin, choice.session, self._turn(choice.rollout)
+        if pinning is not None:
+            pin = pinning.drawn.pin if pinning.drawn.evidence else None
+            session = pinning.session
+        if self.judge is None or pin is None or session is None:
             return False
-        pin = pinning.drawn.pin
-        unit = None if pin is None else self._unit(choice.rollout, pinning.session, pin)
+        if (pinning is None) if turn == 1 else (turns != turn):
+            return False
+        unit = self._unit(choice.rollout, session, pin)
         return unit is not None and unit.judged
 
     def _observe(self, id: str, unit: Drawn, seen: Seen, *, first: bool) -> None:
-        self._add(id, _observed(unit, seen, first=first))
+        later = self._turn(id) > 1
+        asked = unit.judged and seen.said is not None and seen.outcome == "ok" and (later or first)
+        self._add(id, _observed(unit, seen, first=first, judged=asked and later))
         if self.shadow is not None and first and seen.shadowed is not None:
             self._shadow(id, unit, seen, seen.shadowed)
-        if self.judge is None or seen.said is None or not (first and unit.judged and seen.outcome == "ok"):
+        if self.judge is None or seen.said is None or not asked:
             return
         rollout = self._running().get(id)
         if rollout is not None and (cause := self.judge(rollout, unit, seen.said)):
@@ -266,7 +281,7 @@ class Recorder:
             await self.flush()
 
 
-def _observed(unit: Drawn, seen: Seen, *, first: bool) -> Observed:
+def _observed(unit: Drawn, seen: Seen, *, first: bool, judged: bool) -> Observed:
     return Observed(
         unit=unit,
         first=first,
@@ -279,4 +294,5 @@ def _observed(unit: Drawn, seen: Seen, *, first: bool) -> Observed:
         cost=seen.cost,
         flags=seen.flags,
         trace=seen.trace,
+        judged=judged,
     )

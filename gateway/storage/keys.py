@@ -26,6 +26,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     bench/{rollout}                            model, rubric and prompt that a rollout is judged by
     bench/{rollout}/pairs                      the same of its shadow stage
     pace/{rollout}                             which share of its sessions the judge can afford
+    anchors/{bench}                            how it scored its anchors first, and last
     calibration/{bench}                        how well the judge of that digest agrees with people
     evaluation/{prompt}/{number}               what a version's suite came to last
     spend/{day} · spend/{rollout}              what judging has cost; spend/shadow/…: of shadow stages
@@ -57,6 +58,7 @@ SPENDING = "spend/"
 SHADOW_SPENDING = "shadow/"  # of its periods
 CONTROLLER = "controller"  # the lease
 QUEUES = (JUDGING, SHADOWING, ALERTS)  # all that /metrics shows
+ANCHORER = "judge-anchors"  # the lease
 PACER = "judge-pace"  # the lease
 
 
@@ -161,6 +163,10 @@ def pair_bench(rollout: str) -> str:
 
 def pace(rollout: str) -> str:
     return f"pace/{rollout}"
+
+
+def anchors(bench: str) -> str:
+    return f"anchors/{bench}"
 
 
 def calibration(bench: str) -> str:

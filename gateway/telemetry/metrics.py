@@ -122,6 +122,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("judge_calls_total", "counter", (), "Calls of the judge's model"),
     Metric("judge_cost_usd_total", "counter", (), "What they cost by the price list"),
+    Metric(
+        "judge_anchor_shift",
+        "gauge",
+        ("rubric",),
+        "Mean score of the anchors, newest minus first",
+        across="max",
+    ),
     Metric("judge_under_way", "gauge", (), "Judgments under way"),
     Metric("judge_concurrency", "gauge", (), "Judgments that can be under way at once (judge.concurrency)"),
     Metric(
