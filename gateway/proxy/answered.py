@@ -116,6 +116,7 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         return
     sent = exchange.sent_at or received
     answered = exchange.answered_at or worker.fine_clock()  # its last byte may have waited for a pin
+    link = b"" if exchange.trace is None else exchange.trace.link
     seen = Seen(
         started_at=worker.snapshots.store_time(received),
         outcome=how,
@@ -126,8 +127,8 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         cost=None if cost is None or usage is None else cost.uncached,
         said=None if text is None else _said(exchange, text),
         flags=flags,
-        shadowed=None if exchange.copied is None else Shadowed(exchange.copied, text or "", how, flags),
-        trace=b"" if exchange.trace is None else exchange.trace.link,
+        shadowed=None if exchange.copied is None else Shadowed(exchange.copied, text or "", how, flags, link),
+        trace=link,
     )
     worker.recorder.ended(choice, seen)
 
