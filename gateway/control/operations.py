@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.control import audit, views
 from gateway.control.audit import AuditPage, Verification
@@ -53,7 +54,9 @@ class Operations(Protocol):
 
     async def version(self, prompt: str, number: int) -> VersionDetail: ...
 
-    async def push(self, text: str, source: str, by: By, *, into: str | None = None) -> Pushed:
+    async def push(
+        self, text: str, source: str, by: By, *, into: str | None = None, expected: int | None = None
+    ) -> Pushed:
         """`text` is a .prompty file; `source` its name for messages; `into` the prompt that it must name."""
 
     async def record_gate(
@@ -96,7 +99,7 @@ class Operations(Protocol):
 
     async def create_key(self, wanted: Wanted, by: By) -> NewKey: ...
 
-    async def revoke_key(self, id: str, by: By) -> KeyView: ...
+    async def revoke_key(self, id: str, by: By, *, expected: int | None = None) -> KeyView: ...
 
 
 class StoreOperations:
@@ -157,17 +160,20 @@ class StoreOperations:
         view = views.version_view(deployment, version, history[-1].metadata if history else Metadata())
         return VersionDetail(view, version.content, history)
 
-    async def push(self, text: str, source: str, by: By, *, into: str | None = None) -> Pushed:
+    async def push(
+        self, text: str, source: str, by: By, *, into: str | None = None, expected: int | None = None
+    ) -> Pushed:
         file = prompty.parse(text, source=source)
         if into is not None and into != file.name:
             raise InvalidValue(f"{source}: the file is of prompt {file.name!r}, not {into!r}", param="name")
-        return await self._registry.push(file, by)
+        return await self._registry.push(file, by, expected=expected)
 
     async def record_gate(
         self, prompt: str, number: int, gate: Gate, by: By, *, expected: int | None = None
     ) -> VersionView:
         done = await self._registry.record_gate(prompt, number, gate, by, expected=expected)
-        return await self._version_view(done.deployment, await self._registry.version(prompt, number))
+        version = await self._registry.version(prompt, number)
+        return replace(await self._version_view(done.deployment, version), revision=done.revision)
 
     async def start(self, prompt: str, what: Start, by: By, *, expected: int | None = None) -> DeploymentView:
         await self._rollouts.start(prompt, what, by, expected=expected)
@@ -242,8 +248,8 @@ class StoreOperations:
     async def create_key(self, wanted: Wanted, by: By) -> NewKey:
         return await self._keys.create(wanted, by)
 
-    async def revoke_key(self, id: str, by: By) -> KeyView:
-        return await self._keys.revoke(id, by)
+    async def revoke_key(self, id: str, by: By, *, expected: int | None = None) -> KeyView:
+        return await self._keys.revoke(id, by, expected=expected)
 
     async def _rollout_view(self, rollout: Rollout) -> RolloutView:
         """Of one that runs."""

@@ -21,6 +21,9 @@ from gateway.control.changes import (
     archived,
     commit,
     ending,
+    holders,
+    last_change,
+    position,
     read_deployment,
     summary,
 )
@@ -30,13 +33,14 @@ from gateway.control.retention import Kept
 from gateway.domain.names import check_name
 from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.rollout import Event, Rollout, Weight
-from gateway.errors import InvalidValue, NotFound
+from gateway.errors import InvalidValue, NotFound, TransitionRefused
 from gateway.storage import codec, keys
 from gateway.storage.base import Documents, Put
 
 ID_BYTES = 6  # what a request id has room for; as hex digits it is a name
 SALT_BYTES = 16
 DEFAULT_POLICY = "standard"
+INSISTENT: frozenset[Event] = frozenset({"roll_back", "abort"})  # meant, whatever the weight is meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,12 @@ class Rollouts:
             result = plan.change(current.deployment, event, weight=weight, now=current.now, by=by)
             return change_of(current, result, event)
 
-        return await commit(self._store, prompt, by, planned, expected=expected)
+        standing = holders if event in INSISTENT else position
+        try:
+            return await commit(self._store, prompt, by, planned, expected=expected, standing=standing)
+        except TransitionRefused as error:
+            last = await last_change(self._store, prompt)
+            raise TransitionRefused(f"{error.message}; {last}", param=error.param) from error
 
     async def deploy(
         self,

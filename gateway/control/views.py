@@ -74,7 +74,8 @@ class DeploymentView(msgspec.Struct, frozen=True):
 
 
 class VersionView(msgspec.Struct, frozen=True):
-    """`state` is derived from gate and deployment; `metadata` is the newest."""
+    """`state` is derived from gate and deployment; `metadata` is the newest. `revision`: the deployment's,
+    where a change was answered with this."""
 
     number: int
     digest: str
@@ -83,6 +84,7 @@ class VersionView(msgspec.Struct, frozen=True):
     created_at: float
     created_by: str
     metadata: Metadata
+    revision: int = 0
 
 
 class VersionDetail(msgspec.Struct, frozen=True):
