@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from gateway.control.changes import Entry, check_revision, record, told_since
+from gateway.control.changes import REFUSED, Entry, check_revision, record, told_since
 from gateway.control.plan import By
 from gateway.control.registry import list_all
 from gateway.domain.access import Caller, Role, Token, hash_of, is_valid, name_in, text_of
@@ -148,7 +148,7 @@ class Access:
         """Write down that somebody was refused."""
 
         async def planned(now: float) -> Entry | None:
-            return Entry("refused", subject, None, what)
+            return Entry(REFUSED, subject, None, what)
 
         await record(self._store, by, planned)
 

@@ -26,6 +26,8 @@ ATTEMPTS = 100  # one of all racers wins each round, so only that many racers at
 BACKOFF = 0.02  # s, the most that a loser waits after its first loss
 BACKOFF_MOST = 0.2  # s
 REPORTED = 5  # audit entries named in a conflict
+LOOKED_AT = 100  # for them, among those of refusals
+REFUSED = "refused"  # the action of an entry that tells of no change
 MAX_ACTOR, MAX_REASON = 200, 2000  # characters
 
 
@@ -254,10 +256,10 @@ def check_revision(found: Document | None, expected: int | None) -> bool:
 
 async def told_since(store: Documents, subject: str, revision: int, expected: int) -> str:
     """Who changed `subject` since revision `expected`, and how."""
-    page = await audit.read_page(store, limit=REPORTED, subject=subject)
+    page = await audit.read_page(store, limit=LOOKED_AT, subject=subject)
     lines = [
         said(entry)
-        for entry in page.entries
+        for entry in [entry for entry in page.entries if entry.action != REFUSED][:REPORTED]
         if (document := await store.get(keys.audit(entry.sequence))) and document.revision > expected
     ]
     since = f"; since then {'; '.join(reversed(lines))}" if lines else ""
@@ -266,8 +268,8 @@ async def told_since(store: Documents, subject: str, revision: int, expected: in
 
 async def last_change(store: Documents, prompt: str) -> str:
     """The newest change of a prompt, in words; "" without any."""
-    page = await audit.read_page(store, limit=REPORTED, subject=prompt)
-    done = [entry for entry in page.entries if entry.action != "refused"]
+    page = await audit.read_page(store, limit=LOOKED_AT, subject=prompt)
+    done = [entry for entry in page.entries if entry.action != REFUSED]
     return f"the last change was {said(done[0])}" if done else ""
 
 

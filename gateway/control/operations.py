@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from gateway.control import audit, views
+from gateway.control import approvals, audit, views
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.baseline import read_beginning
 from gateway.control.case import Summary
@@ -150,7 +150,7 @@ class StoreOperations:
         digest = None if live is None else (await self._registry.version(prompt, live)).digest
         rollout = None
         if deployment.rollout is not None:
-            rollout = await self._rollout_view(deployment.rollout)
+            rollout = await self._rollout_view(deployment.rollout, deployment)
         return DeploymentView(prompt, revision, live, digest, rollout, deployment.expiry, deployment.labels)
 
     async def version(self, prompt: str, number: int) -> VersionDetail:
@@ -202,6 +202,7 @@ class StoreOperations:
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]:
         now = (await self._store.tick()).now
+        deployment, _ = await self._registry.deployment(prompt)
         history = await self._rollouts.history(prompt)
         found = [
             codec.decode_document(document, Summary)
@@ -212,7 +213,7 @@ class StoreOperations:
             [
                 views.rollout_view(rollout, now, shown.get(rollout.id))
                 if rollout.phase in FINAL
-                else await self._rollout_view(rollout)
+                else await self._rollout_view(rollout, deployment)
                 for rollout in history
             ]
         )
@@ -251,12 +252,13 @@ class StoreOperations:
     async def revoke_key(self, id: str, by: By, *, expected: int | None = None) -> KeyView:
         return await self._keys.revoke(id, by, expected=expected)
 
-    async def _rollout_view(self, rollout: Rollout) -> RolloutView:
+    async def _rollout_view(self, rollout: Rollout, deployment: Deployment) -> RolloutView:
         """Of one that runs."""
         shown = await self._store.get(keys.verdict(rollout.prompt, rollout.id))
         summary = None if shown is None else codec.decode_document(shown, Summary)
         known = await read_beginning(self._store, rollout.id)
-        return views.rollout_view(rollout, (await self._store.tick()).now, summary, known)
+        view = views.rollout_view(rollout, (await self._store.tick()).now, summary, known)
+        return replace(view, approvals=approvals.asked(deployment))
 
     async def _version_view(self, deployment: Deployment, version: Version) -> VersionView:
         history = await self._registry.metadata_history(version.prompt, version.number)

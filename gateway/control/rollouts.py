@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.control import plan
+import msgspec
+
+from gateway.control import approvals, plan
 from gateway.control.baseline import beginning_of, read_past
 from gateway.control.case import rules_of
 from gateway.control.changes import (
@@ -124,6 +126,10 @@ class Rollouts:
         await self._registry.deployment(prompt)
 
         async def planned(current: Current) -> Change | None:
+            if event == "approve":
+                return await self._approval(current, by)
+            if event in ("promote", "set_weight"):
+                approvals.require(current.deployment, weight=1.0 if weight is None else weight)
             result = plan.change(current.deployment, event, weight=weight, now=current.now, by=by)
             return change_of(current, result, event)
 
@@ -133,6 +139,17 @@ class Rollouts:
         except TransitionRefused as error:
             last = await last_change(self._store, prompt)
             raise TransitionRefused(f"{error.message}; {last}", param=error.param) from error
+
+    async def _approval(self, current: Current, by: By) -> Change | None:
+        """With who has approved what in the audit log."""
+        deployment = current.deployment
+        candidate = plan.running(deployment).candidate
+        author = (await self._registry.version(deployment.prompt, candidate)).created_by
+        change = change_of(current, approvals.approve(deployment, author, by=by, now=current.now), "approve")
+        if change is None:
+            return None
+        found = approvals.asked(change.deployment)
+        return change._replace(after=change.after | {"approvals": msgspec.to_builtins(found)})
 
     async def deploy(
         self,
@@ -148,6 +165,9 @@ class Rollouts:
         await self._registry.version(prompt, version)
 
         async def planned(current: Current) -> Change | None:
+            rollout = current.deployment.rollout
+            if not emergency and rollout is not None and rollout.candidate == version:
+                approvals.require(current.deployment, weight=1.0)
             result = plan.deploy(
                 current.deployment,
                 version,

@@ -22,6 +22,8 @@ FAMILIES = ("safety", "errors", "judge", "latency", "tokens", "cost")
 TOLERANCES = ("judge", "safety", "errors", "p50", "p90", "tokens", "cost")
 GATES = ("judge", "safety", "errors", "latency_p50", "latency_p90", "cost")
 ALPHA_BUDGET = 0.05
+WATCH = "watch"  # the stage after all planned ones
+MOST_APPROVALS = 20
 
 _ALPHAS = dict(zip(FAMILIES, (0.015, 0.01, 0.01, 0.01, 0.0025, 0.0025), strict=True))
 _MARGINS = dict(zip(FAMILIES, (0.0, 0.0, 0.0, 0.5, 0.5, 0.5), strict=True))
@@ -84,6 +86,7 @@ class Policy(msgspec.Struct, frozen=True):
     stable_per_canary: float = 9.0
     judged_first: float = 3.0  # judged stable sessions for each judged canary one, in the first stage
     judged_later: float = 1.0
+    approvals: dict[str, int] = {}  # by stage (2, 3, …, watch): people who must approve before it
 
     def __post_init__(self) -> None:
         _known("alpha_rollback", self.alpha_rollback, FAMILIES)
@@ -92,6 +95,7 @@ class Policy(msgspec.Struct, frozen=True):
         _known("gates", self.gates, GATES)
         self._check_numbers()
         self._check_stages()
+        self._check_approvals()
         if missing := [gate for gate in self.gates if gate.removeprefix("latency_") not in self.tolerance]:
             raise InvalidValue(f"the gate {missing[0]} has no tolerance", param="tolerance")
 
@@ -110,6 +114,15 @@ class Policy(msgspec.Struct, frozen=True):
             )
         if self.min_units < 1 or min(self.stable_per_canary, self.judged_first, self.judged_later) <= 0.0:
             raise InvalidValue("min_units and the ratios of stable to canary are above 0", param="policy")
+
+    def _check_approvals(self) -> None:
+        stages = (*map(str, range(2, len(self.stages) + 1)), WATCH)
+        _known("approvals", self.approvals, stages)
+        if not all(1 <= needs <= MOST_APPROVALS for needs in self.approvals.values()):
+            raise InvalidValue(
+                f"a stage is approved by 1 to {MOST_APPROVALS} people; leave it out for none",
+                param="approvals",
+            )
 
     def _check_stages(self) -> None:
         if not self.stages or len(self.stages) != len(self.min_bake):
@@ -186,6 +199,8 @@ def _read(key: str, value: Any) -> Any:
     """One field as YAML has it, in seconds and shares."""
     if key == "min_bake" and isinstance(value, list):
         return [seconds(each) for each in value]
+    if key == "approvals" and isinstance(value, dict):
+        return {str(stage): needs for stage, needs in value.items()}
     if key == "max_bake":
         return seconds(value)
     if key == "tolerance" and isinstance(value, dict):
