@@ -7,6 +7,8 @@ WORKDIR /src
 RUN python -m venv /opt/venv
 COPY requirements.txt ./
 RUN /opt/venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
+# --build-arg PROMPT_CANARY_PURE=1: interpreted, for a quick build where speed does not matter.
+ARG PROMPT_CANARY_PURE=
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY gateway ./gateway
 RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation .

@@ -13,7 +13,7 @@ $(VENV)/.packages: requirements.txt
 	@touch $@
 
 # Compiles the data path where there is a C compiler (docs/adr/0004-compiled-data-path.md).
-COMPILED := gateway/prices.py $(wildcard gateway/domain/*.py gateway/wire/*.py gateway/proxy/*.py gateway/telemetry/*.py)
+COMPILED := gateway/prices.py $(foreach part,analysis domain proxy simulation stats telemetry wire,$(wildcard gateway/$(part)/*.py))
 UNCOMPILE := find gateway -name '*.so' -delete; rm -f gateway__mypyc*.so
 $(VENV)/.run: $(VENV)/.packages pyproject.toml setup.py $(COMPILED)
 	@rm -rf build; $(UNCOMPILE) # what is left of other sources would make the library crash
@@ -48,8 +48,10 @@ check: $(VENV)/.dev
 test: deps check
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
+# All figures of README (ten minutes); BENCH="--only cost" one section, BENCH=--help says what else.
 bench: deps
-	$(BIN)/python -m benchmarks.overhead
+	@sh scripts/test-peers
+	$(BIN)/python -m benchmarks.overhead $(BENCH)
 
 LOCK := $(BIN)/uv pip compile --universal --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml
 lock: $(VENV)/.dev

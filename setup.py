@@ -1,8 +1,9 @@
-"""Compile the data path to C, where a C compiler is there; without one the same sources are interpreted.
+"""Compile the data path and the fold to C where there is a C compiler; without one they are interpreted.
 
 See docs/adr/0004-compiled-data-path.md. Everything else about the distribution is in pyproject.toml.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
 COMPILED = """
+analysis/bloom
+analysis/entries
+analysis/evidence
+analysis/held
 domain/assignment
 domain/outcome
 domain/pins
@@ -42,6 +47,8 @@ proxy/upstream_call
 proxy/upstream_connection
 proxy/upstream_response
 proxy/worker
+simulation/sessions
+stats/pending
 telemetry/counts
 telemetry/histograms
 wire/chat
@@ -74,7 +81,9 @@ class BuildAll(build_ext):
                 path.unlink(missing_ok=True)
 
 
-extensions = mypycify([f"gateway/{name}.py" for name in COMPILED.split()], group_name="gateway")
+pure = os.environ.get("PROMPT_CANARY_PURE", "") not in ("", "0")
+names = [] if pure else COMPILED.split()
+extensions = mypycify([f"gateway/{name}.py" for name in names], group_name="gateway") if names else []
 for extension in extensions:
     extension.optional = True
 

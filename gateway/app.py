@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -25,7 +26,7 @@ from gateway.control.access import Access
 from gateway.control.administration import own_of
 from gateway.control.controller import Controller
 from gateway.control.duties import run_duties
-from gateway.control.gauges import decided, running
+from gateway.control.gauges import decided, running, stored
 from gateway.control.registry import Registry
 from gateway.control.retention import Keep
 from gateway.control.seed import seed
@@ -35,10 +36,12 @@ from gateway.proxy.gauges import counted, standing
 from gateway.proxy.worker import Worker, build_worker
 from gateway.settings import Admin, Settings, policies_of
 from gateway.simulator.server import read_scenario, start_simulator
-from gateway.storage import keys
+from gateway.storage import local
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
+from gateway.telemetry.delivery import resource
 from gateway.telemetry.logs import configure
+from gateway.telemetry.measured import measured
 from gateway.telemetry.metrics import Sample
 from gateway.telemetry.reports import Reports
 from gateway.telemetry.tracer import exporting
@@ -72,6 +75,7 @@ class Process:
         self.informed = asyncio.Event()
         self.store_is_down = False  # it was, when this process first needed it
         self.reports = Reports(reports)
+        self.since = 0  # ns since the epoch: when the supervisor began to count
         self._metrics: asyncio.Future[list[Sample]] | None = None  # asked for
         self._lifeline: asyncio.Task[None] | None = None
 
@@ -120,6 +124,7 @@ class Process:
         async for line in reader:
             told = orjson.loads(line)
             if "metrics" in told:
+                self.since = told["since"]
                 if self._metrics is not None and not self._metrics.done():
                     self._metrics.set_result(told["metrics"])
                 self._metrics = None
@@ -144,7 +149,7 @@ async def run_worker(process: Process) -> None:
     process.tell_upstreams(worker.upstream.states)
     process.ready()
     telling = asyncio.create_task(
-        _tell(process, lambda: {"counts": counted(worker), "gauges": standing(worker)})
+        tell(process, lambda: {"counts": counted(worker), "gauges": standing(worker)})
     )
     await worker.serve(process.stop)
     await worker.drain(process.settings.timeouts.drain, process.hurry)
@@ -153,7 +158,7 @@ async def run_worker(process: Process) -> None:
     process.reports.tell({"counts": counted(worker), "gauges": []})
 
 
-async def _tell(process: Process, news: Callable[[], dict[str, list[Sample]]]) -> None:
+async def tell(process: Process, news: Callable[[], dict[str, list[Sample]]]) -> None:
     """What a process counts, once a second; later if the supervisor has not read what was told before."""
     while True:
         await asyncio.sleep(TELL_EVERY)
@@ -184,8 +189,9 @@ async def run_services(process: Process) -> None:
         ),
         own_of(process.settings, process.settings.signing_keys),
     )
-    admin.add_routes([metrics_route(_metrics(process, store))])
-    async with _site(admin, process.sock):
+    metrics = _metrics(process, store)
+    admin.add_routes([metrics_route(metrics)])
+    async with _site(admin, process.sock), _exported(process, metrics):
         await asyncio.wait((seeding, stopped), return_when=asyncio.FIRST_COMPLETED)
         if seeding.done():
             seeding.result()
@@ -204,13 +210,16 @@ async def run_controller(process: Process) -> None:
 
 async def _control(process: Process, store: Store) -> None:
     controller = build_controller(process.settings, store)
-    telling = asyncio.create_task(
-        _tell(process, lambda: {"counts": decided(controller), "gauges": running(controller)})
-    )
     async with exporting(process.settings, random.SystemRandom()) as tracer:
         controller.on_recorded = verdicts(tracer)
+
+        def news() -> dict[str, list[Sample]]:
+            counts, gauges = decided(controller), running(controller)
+            return {"counts": counts + tracer.counted(), "gauges": gauges + tracer.standing()}
+
+        telling = asyncio.create_task(tell(process, news))
         await controller.run(process.stop)
-    telling.cancel()
+        telling.cancel()
 
 
 async def with_store(process: Process, store: Store, work: Callable[[], Awaitable[None]]) -> None:
@@ -246,8 +255,9 @@ async def run_health(process: Process) -> None:
     opening = asyncio.create_task(_open_when_up(process, store))
     readiness = _readiness(process, store)
     health = build_health(readiness)
-    health.add_routes([metrics_route(_metrics(process, store))])
-    async with _site(health, process.sock):
+    metrics = _metrics(process, store)
+    health.add_routes([metrics_route(metrics)])
+    async with _site(health, process.sock), _exported(process, metrics):
         process.ready()
         await process.stop.wait()
         opening.cancel()
@@ -349,6 +359,7 @@ def _readiness(process: Process, store: Store) -> Callable[[], Awaitable[dict[st
             "stopping": stopping,
             "children": children,
             "store": health,
+            "overrides": local.shown_overrides(Path(process.settings.data_directory)),
         }
 
     return readiness
@@ -359,21 +370,15 @@ def _metrics(process: Process, store: Store) -> Metrics:
 
     async def metrics() -> list[Sample]:
         found = await process.metrics()
-        try:
-            tick = await store.tick()
-            free, claimed, dead = await store.depth(keys.JUDGING)
-        except GatewayError:
-            return [*found, ("store_up", (), (0,))]
-        return [
-            *found,
-            ("store_up", (), (1,)),
-            ("store_revision", (), (tick.revision,)),
-            ("queue_items", (keys.JUDGING, "free"), (free,)),
-            ("queue_items", (keys.JUDGING, "claimed"), (claimed,)),
-            ("queue_items", (keys.JUDGING, "dead"), (dead,)),
-        ]
+        return [*found, *await stored(store)]
 
     return metrics
+
+
+def _exported(process: Process, metrics: Metrics) -> contextlib.AbstractAsyncContextManager[None]:
+    """The supervisor's counts, which outlive this process, to a collector if there is one."""
+    settings = process.settings.metrics
+    return measured(settings, metrics, lambda: process.since, resource(settings, os.getppid()))
 
 
 async def run_simulator(process: Process) -> None:

@@ -19,8 +19,9 @@ from rich.table import Table
 
 from gateway.domain.prompt import Version, digest
 from gateway.errors import GatewayError, InvalidValue
+from gateway.evals.imports.formats import name_of, read_any
 from gateway.evals.report import Report
-from gateway.evals.suite import Suite, read_suite
+from gateway.evals.suite import Suite
 from gateway.evals.written import junit, markdown
 from gateway.judge import build_trier
 from gateway.promptfiles import prompty
@@ -34,7 +35,7 @@ USAGE = 2
 def main(arguments: list[str]) -> int:
     options = _options(arguments)
     try:
-        suite = read_suite(_text(options.suite), options.suite.stem, str(options.suite))
+        suite = read_any(_text(options.suite), name_of(options.suite.name), str(options.suite))
         version = read_version(options.file, 1)
         against = None if options.against is None else read_version(options.against, 2)
         report = asyncio.run(

@@ -10,10 +10,12 @@ import logging
 import secrets
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
-from gateway.app import Process, main, owner, with_store
+from gateway.app import Process, main, owner, tell, with_store
 from gateway.control.judging.gate import Gatekeeper
+from gateway.control.judging.gauges import at_work, judged
 from gateway.control.judging.loop import Judge
 from gateway.control.judging.model import JudgeModel
 from gateway.control.judging.trying import Trier
@@ -23,6 +25,7 @@ from gateway.prices import PriceList
 from gateway.settings import EvalSettings, JudgeSettings, Settings
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
+from gateway.telemetry.metrics import Sample
 from gateway.telemetry.tracer import Tracer, exporting
 
 logger = logging.getLogger("gateway.judge")  # it runs as __main__
@@ -37,19 +40,31 @@ async def run_judge(process: Process) -> None:
     store = store_of(settings)
     async with exporting(settings, secrets.SystemRandom()) as tracer:
         works = []
+        news = partial(_news, tracer)
         if settings.judge is not None:
             rubrics = await asyncio.to_thread(read_rubrics, settings.judge)
-            works.append(build_judge(settings, store, rubrics, tracer).run)
+            judge = build_judge(settings, store, rubrics, tracer)
+            works.append(judge.run)
+            news = partial(_news, tracer, judge)
         if settings.evals is not None:
             works.append(build_gatekeeper(settings, store, tracer).run)
         process.ready()
 
         async def work() -> None:
+            telling = asyncio.create_task(tell(process, news))
             async with asyncio.TaskGroup() as tasks:
                 for each in works:
                     tasks.create_task(each(process.stop))
+            telling.cancel()
 
         await with_store(process, store, work)
+
+
+def _news(tracer: Tracer, judge: Judge | None = None) -> dict[str, list[Sample]]:
+    counts, gauges = tracer.counted(), tracer.standing()
+    if judge is not None:
+        counts, gauges = counts + judged(judge), gauges + at_work(judge)
+    return {"counts": counts, "gauges": gauges}
 
 
 def build_gatekeeper(settings: Settings, store: Store, tracer: Tracer | None = None) -> Gatekeeper:

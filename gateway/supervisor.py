@@ -17,6 +17,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -55,7 +56,8 @@ class Supervisor:
         self._children: list[Child] = []  # who serves
         self._coming: list[Child] = []  # their successors, not all ready yet
         self._running: dict[Child, asyncio.Task[None]] = {}  # these and predecessors that still drain
-        self._tally = Tally(settings.limits.counted_versions)
+        self._tally = Tally(settings.limits.counted_versions, settings.limits.counted_models)
+        self._since = time.time_ns()
         self._news = asyncio.Event()
         self._stopping = False
         self._reload = False
@@ -152,7 +154,7 @@ class Supervisor:
             ("processes", (each.role, str(each.ready).lower()), (1,)) for each in self._running
         ]
         gauges = [sample for each in self._running for sample in each.gauges]
-        child.tell({"metrics": [*self._tally, *together(gauges + processes)]})
+        child.tell({"metrics": [*self._tally, *together(gauges + processes)], "since": self._since})
 
     # --- a new configuration
 
@@ -181,6 +183,7 @@ class Supervisor:
         old = [child for child in self._children if child.role not in STAYS]
         self._settings = settings
         self._tally.size = settings.limits.counted_versions
+        self._tally.models = settings.limits.counted_models
         self._children = coming + [child for child in self._children if child.role in STAYS]
         self._changed()
         logger.info("the configuration was re-read; the processes before it drain")

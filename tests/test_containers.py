@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -96,6 +97,20 @@ def test_pods_are_locked_down_probed_and_bounded(name: str) -> None:
     assert "readyz" in str(gateway["readinessProbe"]) and "healthz" in str(gateway["livenessProbe"])
     role = deployment["metadata"]["labels"]["role"]
     assert gateway["args"][-2:] == ["--role", role]
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_manifests_fit_the_schemas_of_kubernetes(name: str) -> None:
+    for document in documents(name).values():
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_the_schemas_refuse_what_is_wrong() -> None:
+    """So that a validator that looks at nothing is noticed."""
+    deployment = documents("workers")["Deployment"]
+    deployment["spec"]["replicas"] = "two"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, kubernetes_validate.latest_version(), strict=True)
 
 
 @pytest.mark.parametrize("name", ROLES)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from gateway.cli.reference import reference
 from gateway.settings import load_settings
+from gateway.telemetry import semantic
+from gateway.telemetry.labels import label_table
 from gateway.telemetry.metrics import table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +21,12 @@ def test_every_setting_is_documented() -> None:
 def test_every_metric_is_documented() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text()
     assert page[page.index("| metric |") :] == table()
+
+
+def test_every_label_and_every_name_of_opentelemetry_is_documented() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    assert label_table() in page
+    assert semantic.table() in page
 
 
 def test_the_examples_are_valid() -> None:

@@ -53,6 +53,31 @@ def pin(pid: int, processors: set[int]) -> None:
             os.sched_setaffinity(int(thread.name), processors)
 
 
+def tree(pid: int) -> list[int]:
+    """The process and all that descend from it."""
+    found = [pid]
+    for parent in found:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            found += children(parent)
+    return found
+
+
+def tree_times(pid: int) -> Times:
+    """Of a process and all its descendants; one that ends meanwhile is no longer in it."""
+    sums = [0.0, 0.0, 0.0]
+    for each in tree(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            own = times(each)
+            sums = [sums[0] + own.total, sums[1] + own.user, sums[2] + own.system]
+    return Times(*sums)
+
+
+def pin_tree(pid: int, processors: set[int]) -> None:
+    for each in tree(pid):
+        with contextlib.suppress(FileNotFoundError):
+            pin(each, processors)
+
+
 def children(pid: int) -> list[int]:
     found: list[int] = []
     for thread in Path(f"/proc/{pid}/task").iterdir():

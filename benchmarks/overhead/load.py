@@ -1,34 +1,19 @@
-"""A closed-loop client: `connections` keep-alive connections, each with one request in flight.
-
-Sessions have a few turns, as conversations do: the session header changes every `TURNS` requests.
-"""
+"""A closed-loop client on raw protocols: keep-alive connections with one request in flight on each."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-TURNS = 4
-SDK_HEADERS = (
-    "accept: application/json\r\naccept-encoding: gzip, deflate\r\n"
-    "user-agent: OpenAI/Python 3.54.0\r\nx-stainless-lang: python\r\n"
-    "x-stainless-package-version: 3.54.0\r\nx-stainless-os: Linux\r\nx-stainless-arch: x64\r\n"
-    "x-stainless-runtime: CPython\r\nx-stainless-runtime-version: 3.11.7\r\n"
-    "x-stainless-async: false\r\nx-stainless-retry-count: 0\r\nx-stainless-read-timeout: 600\r\n"
-    "authorization: Bearer sk-benchmark\r\ncontent-type: application/json\r\n"
-)
-_HISTORY = ",".join(
-    f'{{"role":"{role}","content":"{"A turn of the conversation, as people write them. " * 4}"}}'
-    for role in ("user", "assistant", "user")
-)
+from benchmarks.overhead.peers import Peer
+from benchmarks.overhead.requests import TURNS, Template, template
 
-
-def body(stream: bool) -> bytes:
-    flag = ',"stream":true' if stream else ""
-    return f'{{"model":"gpt-4o-mini","messages":[{_HISTORY}],"temperature":0.2{flag}}}'.encode()
+SESSIONS = itertools.count(time.monotonic_ns() // 1000)
+PATIENCE = 10.0  # s for the answers that are under way at the end
 
 
 @dataclass(slots=True)
@@ -37,18 +22,49 @@ class Outcome:
     events: int
     failures: int
     elapsed: float
+    said: bytes = b""  # the first answer that failed
+
+    def check(self, name: str) -> None:
+        """Raises RuntimeError where the figures would mean nothing."""
+        if self.failures > self.requests * 0.001 or not (self.requests or self.events):
+            raise RuntimeError(f"{name}: {self.failures} of {self.requests} failed: {self.said[:500]!r}")
+
+
+class Answer:
+    """Reads one answer: whole at its length or its last chunk."""
+
+    __slots__ = ("buffer", "needed", "status")
+
+    def __init__(self) -> None:
+        self.buffer = b""
+        self.status = b""
+        self.needed = -1  # bytes with the head; -1: not known, -2: chunked
+
+    def feed(self, data: bytes) -> bool:
+        if self.needed == -2:
+            self.buffer = data
+            return data.endswith(b"0\r\n\r\n")
+        self.buffer += data
+        if self.needed == -1:
+            end = self.buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return False
+            self.status = self.buffer[9:12]
+            head = self.buffer[:end].lower()
+            at = head.find(b"content-length:")
+            if at < 0:
+                self.needed = -2
+                return self.buffer.endswith(b"0\r\n\r\n")
+            self.needed = end + 4 + int(head[at + 15 :].split(b"\r", 1)[0])
+        return len(self.buffer) >= self.needed
 
 
 class Client(asyncio.Protocol):
-    """Counts whole answers; an answer is whole at its length or its last chunk."""
-
     def __init__(self, load: Load, number: int) -> None:
         self.load = load
         self.number = number
         self.turn = 0
-        self.buffer = b""
-        self.needed = -1
-        self.status = b""
+        self.reading = Answer()
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -57,67 +73,48 @@ class Client(asyncio.Protocol):
 
     def ask(self) -> None:
         if self.turn % TURNS == 0:
-            self.session = next(self.load.sessions)
+            self.session = next(SESSIONS)
+        self.reading = Answer()
+        templates = self.load.templates
+        self.transport.write(templates[(self.number + self.turn) % len(templates)].filled(self.session))
         self.turn += 1
-        self.buffer, self.needed, self.status = b"", -1, b""
-        session = b"x-session-id: s-%d\r\n" % self.session
-        self.transport.write(self.load.head + session + self.load.rest)
 
     def data_received(self, data: bytes) -> None:
-        if self.load.stream:
-            self.load.events += data.count(b"data: ")
-            self.status = self.status or data[:12]
-            done = data.endswith(b"0\r\n\r\n")
+        load = self.load
+        if load.stream:
+            load.events += data.count(b"data: ")
+        if not self.reading.feed(data):
+            return
+        load.requests += 1
+        if self.reading.status != b"200":
+            load.failures += 1
+            load.said = load.said or self.reading.buffer
+        if load.running:
+            self.ask()
         else:
-            done = self.whole(data)
-        if done:
-            self.load.requests += 1
-            self.load.failures += self.status != b"HTTP/1.1 200"
-            if self.load.running:
-                self.load.next_request(self)
-
-    def whole(self, data: bytes) -> bool:
-        self.buffer += data
-        if self.needed < 0:
-            end = self.buffer.find(b"\r\n\r\n")
-            if end < 0:
-                return False
-            self.status = self.buffer[:12]
-            head = self.buffer[:end].lower()
-            self.needed = end + 4 + int(head[head.find(b"content-length:") + 15 :].split(b"\r", 1)[0])
-        return len(self.buffer) >= self.needed
+            self.transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Servers end a keep-alive connection now and then; the next one goes on."""
         if self.load.running:
             self.load.connect(self.number)
+        else:
+            self.load.left -= 1
+            if not self.load.left:
+                self.load.over.set()
 
 
 class Load:
-    def __init__(self, port: int, *, stream: bool, rate: float) -> None:
+    def __init__(self, port: int, templates: Sequence[Template], *, stream: bool) -> None:
         self.port = port
+        self.templates = templates
         self.stream = stream
         self.requests = self.events = self.failures = 0
+        self.said = b""
         self.running = True
-        self.sessions = itertools.count(time.monotonic_ns() // 1000)
-        content = body(stream)
-        self.head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n{SDK_HEADERS}"
-            f"content-length: {len(content)}\r\n"
-        ).encode()
-        self.rest = b"\r\n" + content
+        self.left = 0
+        self.over = asyncio.Event()
         self._tasks: set[asyncio.Task[object]] = set()
-        self._interval = 1.0 / rate if rate else 0.0
-        self._due = 0.0
-
-    def next_request(self, client: Client) -> None:
-        """At once, or at the next beat of the common rate."""
-        if not self._interval:
-            client.ask()
-            return
-        loop = asyncio.get_running_loop()
-        self._due = max(self._due + self._interval, loop.time() - 0.01)
-        loop.call_at(self._due, client.ask)
 
     def connect(self, number: int) -> None:
         loop = asyncio.get_running_loop()
@@ -128,13 +125,27 @@ class Load:
         task.add_done_callback(self._tasks.discard)
 
 
-async def run(port: int, *, stream: bool, connections: int, seconds: float, rate: float = 0.0) -> Outcome:
-    """`rate` requests/s over all connections; 0 as fast as answers come."""
-    load = Load(port, stream=stream, rate=rate)
+async def run(
+    peer: Peer,
+    *,
+    stream: bool,
+    connections: int,
+    seconds: float,
+    templates: Sequence[Template] = (),
+    at_end: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """As fast as answers come. `at_end` is called when the time is up; then the last answers are awaited."""
+    load = Load(peer.port, templates or [template(peer, stream=stream)], stream=stream)
     started = time.monotonic()
     for number in range(connections):
         load.connect(number)
     await asyncio.sleep(seconds)
-    outcome = Outcome(load.requests, load.events, load.failures, time.monotonic() - started)
+    outcome = Outcome(load.requests, load.events, load.failures, time.monotonic() - started, load.said)
+    at_end()
+    load.left = connections
     load.running = False
+    try:
+        await asyncio.wait_for(load.over.wait(), PATIENCE)
+    except TimeoutError:
+        outcome.failures += load.left
     return outcome

@@ -1,38 +1,47 @@
-"""nginx and this gateway in front of the same provider, one worker each."""
+"""What stands between client and provider: known proxies and other gateways, each on one processor.
+
+A peer that is not installed is named and left out; the run goes on (`Missing`). This gateway is in `own`,
+the environments of LiteLLM and Portkey in `installed`.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import re
+import os
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.overhead import cpu
+from benchmarks.overhead import cpu, installed
 
-START_LIMIT = 60.0  # s
+START_LIMIT = 120.0  # s; LiteLLM alone takes some for being imported
+SBIN = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
+
+CHAT = "/v1/chat/completions"
 
 NGINX = """\
-worker_processes 1;
+{user}
+worker_processes {workers};
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
-events {{ worker_connections 4096; }}
+worker_rlimit_nofile 32768;
+events {{ worker_connections 16384; }}
 http {{
     access_log off;
+    client_max_body_size 100m;
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
     uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
     keepalive_requests 1000000;
     upstream provider {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000; }}
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port} backlog=4096;
         location / {{
             proxy_pass {scheme}://provider;
             proxy_http_version 1.1;
@@ -44,39 +53,69 @@ http {{
 }}
 """
 
-GATEWAY = """\
-workers: 1
-listen: {{port: {port}}}
-admin: {{port: {admin}}}
-store: {{kind: sqlite, directory: {folder}/data}}
-data_directory: {folder}/data
-upstream: {{base_url: "{scheme}://localhost:{upstream}/v1", verify_tls: false}}
-limits: {{requests_per_connection: 1000000}}
-{seed}
+HAPROXY = """\
+global
+    nbthread 1
+    maxconn 8000
+    ssl-server-verify none
+defaults
+    mode http
+    option http-keep-alive
+    option http-no-delay
+    http-reuse aggressive
+    timeout connect 5s
+    timeout client 300s
+    timeout server 300s
+frontend front
+    bind 127.0.0.1:{port}
+    default_backend provider
+backend provider
+    server provider 127.0.0.1:{upstream} pool-max-conn 1024{tls}
 """
 
-PROMPT = """\
----
-name: bench
-model: {{id: gpt-4o-mini, options: {{temperature: 0.1}}}}
----
-system:
-You are a support agent. Answer in at most three sentences and ask back when unsure. {edition}
+LITELLM = """\
+model_list:
+  - model_name: gpt-4o-mini
+    litellm_params:
+      {{model: openai/gpt-4o-mini, api_base: "http://127.0.0.1:{upstream}/v1", api_key: sk-benchmark}}
+general_settings: {{master_key: {key}}}
 """
+KEY = "sk-benchmark-0123456789abcdef0123456789abcdef"  # the clients' credential; LiteLLM starts only with one
+
+
+class Missing(Exception):
+    """The peer is not installed; says how it is."""
 
 
 @dataclass(slots=True)
 class Peer:
-    """`pid` is the process that serves; it has a processor of its own."""
+    """`pid` is the root of its processes, `worker` the one that serves; `headers` are sent with each request
+    (lines with their ends), `path` instead of the usual one. `slow`: it is measured with less load."""
 
     name: str
     port: int
     pid: int
+    worker: int = 0
+    headers: str = ""
+    path: str = CHAT
+    slow: bool = False
+
+    def __post_init__(self) -> None:
+        self.worker = self.worker or self.pid
 
 
-def pinned(name: str, port: int, pid: int) -> Peer:
-    cpu.pin(pid, cpu.MEASURED)
-    return Peer(name, port, pid)
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The provider's port, how it is reached, and its process."""
+
+    port: int
+    scheme: str
+    pid: int
+
+
+def pinned(peer: Peer) -> Peer:
+    cpu.pin_tree(peer.pid, cpu.MEASURED)
+    return peer
 
 
 def free_port() -> int:
@@ -86,18 +125,26 @@ def free_port() -> int:
         return port
 
 
-def wait_for(port: int) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     limit = time.monotonic() + START_LIMIT
     while time.monotonic() < limit:
+        if process.poll() is not None:
+            raise RuntimeError(f"ended at its start: {log.read_text(errors='replace')[-2000:]}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
             return
         time.sleep(0.02)
-    raise TimeoutError(f"nothing listens on port {port} after {START_LIMIT:.0f} s")
+    raise TimeoutError(f"nothing listens on port {port} after {START_LIMIT:.0f} s; see {log}")
 
 
 @contextlib.contextmanager
-def process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as started:
+def process(
+    command: list[str], log: Path, *, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, env=env) as started,
+    ):
         try:
             yield started
         finally:
@@ -109,81 +156,104 @@ def process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def provider(folder: Path, certificate: tuple[Path, Path] | None) -> Iterator[int]:
+def provider(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[Upstream]:
     port = free_port()
     extra = [str(path) for path in certificate] if certificate else []
     command = [sys.executable, "-m", "benchmarks.overhead.provider", str(port), *extra]
-    with process(command, folder / "provider.log"):
-        wait_for(port)
-        yield port
+    log = folder / f"provider-{port}.log"
+    with process(command, log) as started:
+        wait_for(port, started, log)
+        cpu.pin(started.pid, cpu.OTHERS)
+        yield Upstream(port, "https" if certificate else "http", started.pid)
+
+
+def binary(name: str, package: str) -> str:
+    found = shutil.which(name, path=SBIN)
+    if found is None:
+        raise Missing(f"{name} is not installed; on Debian: apt-get install {package}")
+    return found
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, upstream: int, scheme: str) -> Iterator[Peer]:
-    binary = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-    if binary is None:
-        raise FileNotFoundError("nginx is not installed; on Debian: apt-get install nginx-light")
+def nginx(folder: Path, upstream: Upstream, *, workers: int = 1) -> Iterator[Peer]:
+    command = binary("nginx", "nginx-light")
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, port=port, upstream=upstream, scheme=scheme))
-    with process([binary, "-c", str(config)], folder / "nginx.log") as master:
-        wait_for(port)
-        yield pinned("nginx", port, cpu.children(master.pid)[0])
+    port, config, log = free_port(), folder / "nginx.conf", folder / "nginx.log"
+    values = {"folder": folder, "port": port, "upstream": upstream.port, "scheme": upstream.scheme}
+    user = "user root;" if os.geteuid() == 0 else ""  # another could not write large bodies to the folder
+    config.write_text(NGINX.format(workers=workers, user=user, **values))
+    with process([command, "-c", str(config)], log) as master:
+        wait_for(port, master, log)
+        while not (started := cpu.children(master.pid)):  # the master listens before its worker is there
+            time.sleep(0.02)
+        yield pinned(Peer("nginx", port, master.pid, started[0]))
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, upstream: int, scheme: str, *, managed: bool) -> Iterator[Peer]:
-    """One worker. `managed`: a prompt is injected and a rollout runs at 10 %; else it passes through."""
+def haproxy(folder: Path, upstream: Upstream) -> Iterator[Peer]:
+    command = binary("haproxy", "haproxy")
     folder.mkdir(parents=True, exist_ok=True)
-    port, admin = free_port(), free_port()
-    seed = ""
-    if managed:
-        prompts = folder / "prompts"
-        prompts.mkdir(exist_ok=True)
-        (prompts / "bench.prompty").write_text(PROMPT.format(edition="First edition."))
-        seed = f"seed: {{directory: {prompts}, deploy: true}}\nbindings: {{default: bench}}"
-    config = folder / "gateway.yaml"
-    values = {"port": port, "admin": admin, "folder": folder, "upstream": upstream, "scheme": scheme}
-    config.write_text(GATEWAY.format(seed=seed, **values))
-    command = [sys.executable, "-m", "gateway", "serve", "--config", str(config)]
-    with process(command, folder / "gateway.log"):
-        wait_until_ready(admin)
-        if managed:
-            start_rollout(admin)
-        children = call(admin, "/readyz")["children"]
-        yield pinned("gateway, rollout" if managed else "gateway, pass", port, children["worker-0"]["pid"])
+    port, config, log = free_port(), folder / "haproxy.cfg", folder / "haproxy.log"
+    tls = " ssl verify none" if upstream.scheme == "https" else ""
+    config.write_text(HAPROXY.format(port=port, upstream=upstream.port, tls=tls))
+    with process([command, "-db", "-f", str(config)], log) as started:
+        wait_for(port, started, log)
+        yield pinned(Peer("HAProxy", port, started.pid))
 
 
-def wait_until_ready(admin: int) -> None:
-    limit = time.monotonic() + START_LIMIT
-    while time.monotonic() < limit:
-        with contextlib.suppress(OSError):
-            if call(admin, "/readyz")["ready"]:
-                return
-        time.sleep(0.05)
-    raise TimeoutError("the gateway is not ready; see gateway.log")
+@contextlib.contextmanager
+def naive(folder: Path, upstream: Upstream) -> Iterator[Peer]:
+    port, log = free_port(), folder / "naive.log"
+    url = f"{upstream.scheme}://127.0.0.1:{upstream.port}"
+    with process([sys.executable, "-m", "benchmarks.overhead.naive", str(port), url], log) as started:
+        wait_for(port, started, log)
+        yield pinned(Peer("naive aiohttp", port, started.pid))
 
 
-def call(admin: int, path: str, body: object = None) -> dict[str, dict[str, dict[str, int]]]:
-    """One request to the admin API, JSON in and out."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{admin}{path}", data, {"content-type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        decoded: dict[str, dict[str, dict[str, int]]] = json.load(answer)
-        return decoded
+@contextlib.contextmanager
+def litellm(folder: Path, upstream: Upstream) -> Iterator[Peer]:
+    """Without a database, with one worker; prices are those that it ships with."""
+    command = installed.command("litellm")
+    if command is None:
+        raise Missing("LiteLLM is not installed; run scripts/test-peers")
+    folder.mkdir(parents=True, exist_ok=True)
+    port, config, log = free_port(), folder / "litellm.yaml", folder / "litellm.log"
+    config.write_text(LITELLM.format(upstream=upstream.port, key=KEY))
+    arguments = [*command, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    with process([*arguments, "--num_workers", "1"], log, env=installed.environment()) as started:
+        wait_for(port, started, log)
+        yield pinned(Peer("LiteLLM", port, started.pid, slow=True))
 
 
-def start_rollout(admin: int) -> None:
-    call(admin, "/v1/prompts/bench/versions", {"file": PROMPT.format(edition="Second edition.")})
-    call(admin, "/v1/prompts/bench/rollouts", {"version": 2, "weight": 0.1, "reason": "benchmark"})
-    time.sleep(2.0)  # the weight takes effect one second after the commit
+@contextlib.contextmanager
+def portkey(folder: Path, upstream: Upstream) -> Iterator[Peer]:
+    command = installed.command("portkey")
+    if command is None:
+        raise Missing("Portkey's gateway is not installed; run scripts/test-peers")
+    port, log = free_port(), folder / "portkey.log"
+    headers = f"x-portkey-provider: openai\r\nx-portkey-custom-host: http://localhost:{upstream.port}/v1\r\n"
+    with process([*command, "--headless", f"--port={port}"], log, env=installed.environment()) as started:
+        wait_for(port, started, log)
+        yield pinned(Peer("Portkey", port, started.pid, headers=headers, slow=True))
 
 
-def nginx_version() -> str:
-    binary = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin") or "nginx"
-    said = subprocess.run([binary, "-v"], capture_output=True, text=True, check=True).stderr
-    match = re.search(r"nginx/[\d.]+", said)
-    return match[0] if match else "nginx"
+@contextlib.contextmanager
+def other(folder: Path, upstream: Upstream, given: str) -> Iterator[Peer]:
+    """Any other gateway: `NAME=COMMAND`, in which {port}, {upstream} and {folder} are filled in, for example
+    `--peer "Bifrost=bifrost-http -port {port} -app-dir {folder}"`. `NAME/PATH=` says the path."""
+    label, _, command = given.partition("=")
+    name, _, path = label.partition("/")
+    folder.mkdir(parents=True, exist_ok=True)
+    port, log = free_port(), folder / "log.txt"
+    values = {"port": port, "upstream": f"http://127.0.0.1:{upstream.port}", "folder": folder}
+    arguments = [part.format(**values) for part in shlex.split(command)]
+    if not arguments or shutil.which(arguments[0]) is None:
+        raise Missing(f"{name}: {arguments[0] if arguments else 'its command'} is not on PATH")
+    with process(arguments, log, env=installed.environment()) as started:
+        wait_for(port, started, log)
+        yield pinned(Peer(name, port, started.pid, path=f"/{path}" if path else CHAT, slow=True))
+
+
+def direct(upstream: Upstream) -> Peer:
+    """The provider itself, as the client sees it without anything between."""
+    return Peer("direct", upstream.port, upstream.pid)

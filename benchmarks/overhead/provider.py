@@ -1,12 +1,15 @@
 """A fixed upstream. `python -m benchmarks.overhead.provider PORT [CERT KEY]`.
 
 POST with `"stream":true` in the body is answered with `EVENTS` events, one every `GAP` s, written one by
-one; anything else with one completion. It reads just enough HTTP for the peers that are measured.
+one, or as a message asks (`plan`); anything else, spans for a collector too, with one completion. It reads
+just enough HTTP for the peers that are measured, and keeps no more of a large body than it must, so that it
+is not the provider that other streams wait for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import sys
 from typing import cast
@@ -15,6 +18,8 @@ import uvloop
 
 EVENTS = 200
 GAP = 0.002  # s
+READ_PLAN = 64 * 1024  # bytes of a body that are looked at
+_PLAN = re.compile(rb"bench:events=(\d+),gap_ms=(\d+)")
 
 _TEXT = "The quick brown fox jumps over the lazy dog. " * 8
 COMPLETION = (
@@ -31,6 +36,16 @@ STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: req_1\r\n"
     b"date: Mon, 02 Nov 2026 10:00:00 GMT\r\ntransfer-encoding: chunked\r\n\r\n"
 )
+
+
+def plan(events: int, gap: float) -> str:
+    """To be part of a message: so many events, one every `gap` s (whole ms)."""
+    return f"bench:events={events},gap_ms={round(gap * 1000)}"
+
+
+def planned(body: bytes) -> tuple[int, float]:
+    found = _PLAN.search(body)
+    return (EVENTS, GAP) if found is None else (int(found[1]), int(found[2]) / 1000)
 
 
 def chunk(data: bytes) -> bytes:
@@ -52,41 +67,62 @@ LAST = event("", '"stop"') + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 class Provider(asyncio.Protocol):
     def __init__(self) -> None:
         self.buffer = b""
+        self.body = b""  # as far as it is looked at
+        self.left = -1  # bytes of the body still to come; -1: in the head
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
 
     def data_received(self, data: bytes) -> None:
+        if self.left < 0:
+            data = self.head(data)
+            if self.left < 0:
+                return
+        if len(self.body) < READ_PLAN:
+            self.body += data[: self.left]
+        rest = data[self.left :]
+        self.left -= len(data) - len(rest)
+        if self.left == 0:
+            self.left = -1
+            self.answer(self.body)
+            self.body = b""
+            if rest:
+                self.data_received(rest)
+
+    def head(self, data: bytes) -> bytes:
+        """Returns what follows the head, once it is there."""
         self.buffer += data
         end = self.buffer.find(b"\r\n\r\n")
         if end < 0:
-            return
-        head = self.buffer[:end].lower()
+            return b""
+        head, rest = self.buffer[:end].lower(), self.buffer[end + 4 :]
+        self.buffer = b""
         at = head.find(b"content-length:")
-        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-        if len(self.buffer) < end + 4 + length:
-            return
-        body = self.buffer[end + 4 : end + 4 + length]
-        self.buffer = self.buffer[end + 4 + length :]
+        self.left = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+        return rest
+
+    def answer(self, body: bytes) -> None:
         if b'"stream":true' in body.replace(b" ", b""):
             self.transport.write(STREAM_HEAD)
-            self.send(EVENTS)
+            self.send(*planned(body))
         else:
             self.transport.write(ANSWER)
 
-    def send(self, left: int) -> None:
+    def send(self, left: int, gap: float) -> None:
         if self.transport.is_closing():
             return
         if left <= 1:
             self.transport.write(LAST)
             return
         self.transport.write(DELTA)
-        asyncio.get_running_loop().call_later(GAP, self.send, left - 1)
+        asyncio.get_running_loop().call_later(gap, self.send, left - 1, gap)
 
 
 async def serve(port: int, context: ssl.SSLContext | None) -> None:
-    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", port, ssl=context)
+    server = await asyncio.get_running_loop().create_server(
+        Provider, "127.0.0.1", port, ssl=context, backlog=4096
+    )
     await server.serve_forever()
 
 

@@ -9,6 +9,7 @@
     comparison   one metric's tests and interval
     entries      how a unit enters the comparisons, and what they have reached
     monitor      incident, hard stop, completeness
+    blind        gates that no session brings anything for
     evidence     the fold: batches of the evidence log → state
     decide       policy, position, state, now → verdict
     trust        what follows from doubts about the judge

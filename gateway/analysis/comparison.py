@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from gateway.analysis.metrics import Metric, expected, harm_margin, threshold, tolerance
@@ -12,6 +10,7 @@ from gateway.domain.policy import Policy
 from gateway.errors import InvalidValue
 from gateway.stats.eprocess import Harm, NonInferiority
 from gateway.stats.intervals import Effect
+from gateway.stats.pending import Pending, may_reach
 from gateway.stats.power import binary_variance
 from gateway.stats.prediction import RunningMean
 
@@ -65,30 +64,38 @@ class Comparison(msgspec.Struct):
             settled=Harm.of(margin) if metric.kind == "event" else None,
         )
 
-    def fold(self, canary: bool, badness: float, share: float) -> None:
-        """One unit enters every test, with the prediction from the units before it."""
-        predicted = self.mean.get()
-        self.harm.update(canary, badness, share, predicted)
+    @property
+    def whole(self) -> Harm:
+        """The harm test that whole sessions enter: not `harm` for a metric of events, before `distrust`."""
+        return self.harm if self.settled is None else self.settled
+
+    def pending(self) -> Pending:
+        """To be fed with units, and taken over by `take`."""
+        gate = self.gate
+        return Pending(self.whole.margin, 0.0 if gate is None else gate.tolerance, self.mean.value)
+
+    def take(self, pending: Pending) -> None:
+        """Take over the units since the last time."""
+        if not pending.units:
+            return
+        wealth = self.whole.wealth
+        wealth.sums = pending.harm.take(wealth.sums)
         if self.gate is not None:
-            self.gate.update(canary, badness, share, predicted)
-        self.effect.update(canary, badness, share, predicted)
-        self.mean.update(badness)
+            wealth = self.gate.wealth
+            wealth.sums = pending.gate.take(wealth.sums)
+        self.mean.value = pending.mean
+        effect = self.effect
+        effect.difference += pending.difference
+        effect.squares += pending.squares
+        effect.information += pending.information
+        effect.units = [effect.units[0] + pending.seen0, effect.units[1] + pending.seen1]
+        effect.badness = [effect.badness[0] + pending.badness0, effect.badness[1] + pending.badness1]
+        pending.clear()
 
     def event(self, canary: bool, share: float) -> None:
         """An event enters the harm test, m = 0; sessions without one never do, for they bring nothing."""
         if not self.distrusted:
             self.harm.update(canary, 1.0, share, 0.0)
-
-    def settle(self, canary: bool, badness: float, share: float) -> None:
-        """A session that is final enters the gate and the display of a metric of events."""
-        predicted = self.mean.get()
-        test = self.harm if self.distrusted else self.settled
-        if test is not None:
-            test.update(canary, badness, share, predicted)
-        if self.gate is not None:
-            self.gate.update(canary, badness, share, predicted)
-        self.effect.update(canary, badness, share, predicted)
-        self.mean.update(badness)
 
     def start(self) -> None:
         """Open the next planned start of the harm test."""
@@ -105,14 +112,9 @@ class Comparison(msgspec.Struct):
 
     def may_reach(self, bar: float) -> bool:
         """False if harm's log E is surely below `bar`: a mean is at most its greatest term."""
-        wealth = self.harm.wealth
-        return max(wealth.sums) >= bar or any(_gain(wealth.sums, mark) >= bar for mark in wealth.marks)
+        return may_reach(self.harm.wealth.sums, self.harm.wealth.marks, bar)
 
     def passes(self, bar: float) -> bool:
         """Whether its gate's log E has reached `bar`; False where it is no gate."""
         gate = self.gate
         return gate is not None and max(gate.wealth.sums) >= bar and gate.get() >= bar
-
-
-def _gain(now: Sequence[float], then: Sequence[float]) -> float:
-    return max([after - before for after, before in zip(now, then, strict=True)])

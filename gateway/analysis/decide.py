@@ -2,8 +2,10 @@
 
 In this order, the first that applies:
 
-    roll_back      a family's harm was found, or the canary's first requests all failed; in every phase
-    hold           the provider fails (incident); the arms' shares are wrong (srm); the judge drifts (judge)
+    roll_back      a family's harm was found, the canary's first requests all failed, or severe flags were
+                   confirmed; in every phase
+    hold           the provider fails (incident); a severe flag was confirmed (safety); the arms' shares are
+                   wrong (srm); the judge drifts (judge)
     watch          advance when it has lasted
     stage          not the last: minimum bake, minimum units, every harm E below the policy's, completeness
                    → advance
@@ -33,15 +35,20 @@ Answer = tuple[Action, str, str, HoldReason | None, float | None]
 
 def decide(policy: Policy, position: Position, evidence: Evidence, now: float) -> Verdict:
     """`now`: store time, s. The policy is the one that the evidence was started with."""
-    action, rule, reason, hold, weight = (
+    action, rule, reason, hold, weight = answer(policy, position, evidence, now)
+    verdict = describe(policy, position, evidence, now)
+    return verdict.because(action, rule, reason, hold=hold, weight=weight)
+
+
+def answer(policy: Policy, position: Position, evidence: Evidence, now: float) -> Answer:
+    """The verdict without the numbers: action, rule, reason, hold and weight."""
+    return (
         _harm(evidence)
         or _waits(position, evidence)
         or _doubted(policy, position)
         or (_watch(policy, position, evidence, now) if position.in_watch else None)
         or _stage(policy, position, evidence, now)
     )
-    verdict = describe(policy, position, evidence, now)
-    return verdict.because(action, rule, reason, hold=hold, weight=weight)
 
 
 def bake(position: Position, evidence: Evidence, now: float) -> float:
@@ -62,6 +69,9 @@ def _harm(evidence: Evidence) -> Answer | None:
             None,
             None,
         )
+    if state.severe.found_at is not None:
+        told = f"{state.severe.confirmed[1]} canary sessions had a severe flag that was confirmed"
+        return "roll_back", "severe", f"{told} ({state.severe.shown()}), no stable one had", None, None
     if not state.crossed:
         return None
     family = min(state.crossed, key=lambda name: (state.crossed[name], name))
@@ -96,6 +106,10 @@ def _waits(position: Position, evidence: Evidence) -> Answer | None:
             "incident",
             None,
         )
+    if state.severe.holds(state.rules):
+        told = f"{state.severe.confirmed[1]} canary sessions had a severe flag that was confirmed"
+        why = f"{told} ({state.severe.shown()}): look at them, and clear what is none"
+        return "hold", "severe", why, "safety", None
     for name, ratio in (
         ("assigned", state.assigned),
         ("completed", state.completed),

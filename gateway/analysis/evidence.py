@@ -38,11 +38,13 @@ from gateway.analysis.entries import Entries
 from gateway.analysis.held import Held
 from gateway.analysis.metrics import BY_NAME
 from gateway.analysis.rules import METHOD, Rules
+from gateway.analysis.severe import thinned
 from gateway.analysis.state import State, Writer
 from gateway.analysis.thresholds import Thresholds
 from gateway.analysis.units import ERROR, SAFETY, Unit, amount, chosen, open_unit
-from gateway.domain.observation import Batch, Drawn, Observed, Scored
+from gateway.domain.observation import Batch, Drawn, Flagged, Observed, Scored
 from gateway.domain.policy import Policy
+from gateway.domain.safety import is_severe
 from gateway.errors import InvalidValue
 
 WRITERS = 1024  # of which the last sequence is remembered
@@ -95,7 +97,8 @@ class Evidence:
     @property
     def alarm(self) -> bool:
         """A rollback is due."""
-        return bool(self.state.crossed) or self.state.hard_stop.at is not None
+        state = self.state
+        return bool(state.crossed) or state.hard_stop.at is not None or state.severe.found_at is not None
 
     @property
     def open_sessions(self) -> int:
@@ -117,15 +120,28 @@ class Evidence:
         before = state.clock
         if isfinite(batch.written_at):
             state.clock = max(before, batch.written_at)
+        requests = failed = 0  # stable's, and those that the provider failed
         for record in batch.records:
             drawn = record.unit
+            if type(record) is Flagged and (record.cleared or is_severe(record.flag)):
+                state.severe.told(record, state.clock, state.rules)
+                continue  # a session needs not be open for it: people look later
+            if type(record) is Observed and record.flags:
+                state.severe.observed(drawn, record.flags, state.clock, state.rules)
             unit = self._open.get(drawn.session) or self._opened(drawn)
             if unit is None:
                 continue
             if type(record) is Observed:
+                if not unit.canary:
+                    requests += 1
+                    failed += record.outcome == "provider"
                 self._observed(unit, record)
             elif type(record) is Scored:
                 self._scored(unit, record)
+            elif type(record) is Flagged and thinned(drawn):
+                self._events(unit, SAFETY)
+        if requests:
+            state.incident.add(state.clock, requests, failed)
         self._advance()
         if state.incident.update(state.clock, state.rules):
             state.stopped[state.stage_at(state.clock)] += state.clock - before
@@ -166,16 +182,14 @@ class Evidence:
             return None
         if int(pinned_at) < state.folded_to:
             unit.folded = True
-            self._assign(unit)
+            self._entries.assigned(unit)
         self._open.add(unit)
         return unit
 
     def _observed(self, unit: Unit, record: Observed) -> None:
         state = self.state
         outcome = record.outcome
-        if not unit.canary:
-            state.incident.add(state.clock, outcome == "provider")
-        if outcome != "client":
+        if outcome != "client" and not state.hard_stop.succeeded:
             state.hard_stop.add(unit.canary, outcome != "ok", state.clock, state.rules)
         if record.again:
             return
@@ -189,6 +203,10 @@ class Evidence:
         unit.requests += 1
         unit.reached = unit.reached or outcome != "provider"
         events = (SAFETY if record.flags else 0) | (ERROR if outcome == "prompt" else 0)
+        if events:
+            self._events(unit, events)
+
+    def _events(self, unit: Unit, events: int) -> None:
         if new := events & ~unit.events:
             unit.events |= new
             if unit.early:
@@ -245,7 +263,7 @@ class Evidence:
             self._entries.start([name for name in state.comparisons if name != "judge"])
             state.starts += 1
         unit.folded = True
-        self._assign(unit)
+        self._entries.assigned(unit)
         if unit.events and unit.early:
             self._entries.events(unit, unit.events)
         if unit.ended:
@@ -253,16 +271,11 @@ class Evidence:
         elif not state.warm(unit.pinned_at):
             self._entries.late(unit)
 
-    def _assign(self, unit: Unit) -> None:
-        self.state.assigned.update(unit.canary, unit.share)
-        self.state.sessions[unit.canary] += 1
-
     def _complete(self, unit: Unit) -> None:
         """Its first request has ended, and its watermark has passed."""
         if not unit.first_reached:
             return
         state = self.state
-        state.completed.update(unit.canary, unit.share)
         if unit.canary:
             state.canaries[state.stage_at(unit.pinned_at)] += 1
         self._entries.ended(unit)
@@ -276,7 +289,6 @@ class Evidence:
             return  # there was nothing to judge
         state.completeness.add(unit.canary, unit.pinned_at, unit.score is not None)
         if unit.score is not None:
-            state.scored.update(unit.canary, unit.judged_share)
             self._entries.score(unit, unit.score)
 
     # --- what decide asks

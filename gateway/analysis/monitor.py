@@ -23,7 +23,7 @@ class Incident(msgspec.Struct):
 
     Active while the rate is above max(10 %, 5 × baseline). Attributes: `seconds`, (second, requests, failed)
     of the fold's clock, oldest first; `requests`, `failed`: outside of incidents, the baseline;
-    `before`: the rate before the rollout.
+    `before`: the rate before the rollout; `held`: failed ones in `seconds`.
     """
 
     before: float = 0.0
@@ -31,21 +31,26 @@ class Incident(msgspec.Struct):
     requests: int = 0
     failed: int = 0
     active: bool = False
+    held: int = 0
 
-    def add(self, clock: float, failed: bool) -> None:
+    def add(self, clock: float, requests: int, failed: int) -> None:
         second = int(clock)
+        self.held += failed
         if self.seconds and self.seconds[-1][0] == second:
-            _, requests, failures = self.seconds[-1]
-            self.seconds[-1] = (second, requests + 1, failures + failed)
+            _, before, failures = self.seconds[-1]
+            self.seconds[-1] = (second, before + requests, failures + failed)
         else:
-            self.seconds.append((second, 1, int(failed)))
+            self.seconds.append((second, requests, failed))
         if not self.active:
-            self.requests += 1
+            self.requests += requests
             self.failed += failed
 
     def update(self, clock: float, rules: Rules) -> bool:
         """Whether an incident is on at `clock`."""
         self._forget(clock - rules.incident_longest)
+        if self.held < FEW_FAILURES:
+            self.active = False
+            return False
         requests, failures = self.recent(clock, rules)
         bar = max(rules.incident_rate, rules.incident_times * self.baseline)
         self.active = failures >= FEW_FAILURES and failures > bar * requests
@@ -69,13 +74,15 @@ class Incident(msgspec.Struct):
     def _forget(self, since: float) -> None:
         old = 0
         while old < len(self.seconds) and self.seconds[old][0] < since:
+            self.held -= self.seconds[old][2]
             old += 1
         if old:
             del self.seconds[:old]
 
 
 class HardStop(msgspec.Struct):
-    """All of the canary's first requests failed while stable's did not. Counts are of requests."""
+    """All of the canary's first requests failed while stable's did not. Counts are of requests, until one
+    of the canary's succeeded."""
 
     canary: int = 0
     succeeded: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import exp
 
+from gateway.analysis.blind import without_data
 from gateway.analysis.comparison import Comparison
 from gateway.analysis.evidence import Evidence
 from gateway.analysis.metrics import METRICS, Metric
@@ -62,6 +63,7 @@ def describe(policy: Policy, position: Position, evidence: Evidence, now: float)
         left_out=state.left_out,
         lost_batches=state.lost_batches,
         dropped=state.dropped,
+        without_data=without_data(policy, state),
     )
 
 

@@ -26,6 +26,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `monitor.Incident`. `completeness`: least share of judged sessions with a score, in each arm;
     a hold says that it is not reached with this error rate, `completeness_alpha`, however often one looks.
     `score_age`: the newest session with a score may be so much older than the newest that should have one.
+    `severe_hold`, `severe_rollback`: canary sessions with a confirmed severe flag that hold, and that roll
+    back while stable has none.
     `raise_after`: share of the maximum bake after which a weight is raised, at most `max_raises` times.
     `extension`: share of the maximum bake that is added before a rollout without evidence holds.
     """
@@ -52,6 +54,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     raise_after: float = 0.5
     max_raises: int = 3
     extension: float = 0.5
+    severe_hold: int = 1
+    severe_rollback: int = 3
 
     def __post_init__(self) -> None:
         if not 0.0 < self.completeness_alpha < 1.0:
@@ -65,10 +69,9 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "event_window + upstream_limit",
                 param="judge_limit",
             )
-        if min(self.freeze_after, self.max_open, self.event_requests, self.hard_stop) < 1:
-            raise InvalidValue(
-                "freeze_after, max_open, event_requests and hard_stop are at least 1", param="rules"
-            )
+        counts = ("freeze_after", "max_open", "event_requests", "hard_stop", "severe_hold", "severe_rollback")
+        if min(getattr(self, name) for name in counts) < 1:
+            raise InvalidValue(f"{', '.join(counts)} are at least 1", param="rules")
 
     @property
     def final_after(self) -> float:

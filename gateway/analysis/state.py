@@ -8,6 +8,7 @@ from gateway.analysis.comparison import Comparison
 from gateway.analysis.metrics import METRICS
 from gateway.analysis.monitor import Completeness, HardStop, Incident
 from gateway.analysis.rules import METHOD, Rules
+from gateway.analysis.severe import Severe
 from gateway.analysis.thresholds import SOURCES, Frozen, Source, Thresholds, freeze
 from gateway.analysis.units import Seen, Unit
 from gateway.domain.policy import Policy
@@ -63,6 +64,7 @@ class State(msgspec.Struct):
     crossed: dict[str, float] = {}
     units: list[Unit] = []
     mismatched_at: float | None = None
+    severe: Severe = msgspec.field(default_factory=Severe)
 
     @classmethod
     def start(cls, policy: Policy, started_at: float, thresholds: Thresholds, rules: Rules) -> State:

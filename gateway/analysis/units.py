@@ -9,13 +9,14 @@ from math import inf
 import msgspec
 from mmh3 import mmh3_x64_128_utupledigest
 
+from gateway.analysis.bloom import all_set, set_all
 from gateway.domain.observation import Drawn
 from gateway.errors import InvalidValue
 from gateway.stats.eprocess import measured_share
 
 SAFETY, ERROR = 1, 2  # bits of `events`
 SMALLEST, LARGEST = 4096, 2**20  # bytes of a filter: for 2,700 and 700,000 sessions
-BITS_EACH, PROBES = 12, 6
+BITS_EACH = 12
 
 
 class Unit(msgspec.Struct, array_like=True, gc=False):
@@ -103,15 +104,12 @@ class Seen(msgspec.Struct):
         """True if it was not there."""
         low, high = mmh3_x64_128_utupledigest(session, 0x5EE4)
         for bits in self.filters:
-            if _all_set(bits, low, high):
+            if all_set(bits, low % (len(bits) * 8), high % (len(bits) * 8)):
                 return False
         newest = self.filters[-1]
         if self.held * BITS_EACH >= len(newest) * 8:
             newest = self._grown(len(newest))
-        size = len(newest) * 8
-        for probe in range(PROBES):
-            at = (low + probe * high) % size
-            newest[at >> 3] |= 1 << (at & 7)
+        set_all(newest, low % (len(newest) * 8), high % (len(newest) * 8))
         self.held += 1
         return True
 
@@ -122,12 +120,3 @@ class Seen(msgspec.Struct):
         self.filters.append(newest)
         self.held = 0
         return newest
-
-
-def _all_set(bits: bytearray, low: int, high: int) -> bool:
-    size = len(bits) * 8
-    for probe in range(PROBES):
-        at = (low + probe * high) % size
-        if not bits[at >> 3] >> (at & 7) & 1:
-            return False
-    return True

@@ -10,7 +10,7 @@ from gateway.analysis.trust import Doubt
 from gateway.domain.rollout import Phase
 
 Action = Literal["bake", "advance", "promote", "roll_back", "hold", "raise_weight"]
-HoldReason = Literal["evidence", "completeness", "srm", "incident", "judge"]
+HoldReason = Literal["evidence", "completeness", "srm", "incident", "judge", "safety"]
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -80,7 +80,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
     `bake`, `bake_needs`: s of this stage that count, and the minimum. `canary_units`: canary sessions of
     this stage. `scored`, `sampled`: judged sessions. `at`: the fold's clock, store time. `open_sessions`,
-    `left_out`, `lost_batches`, `dropped`: what the evidence is missing."""
+    `left_out`, `lost_batches`, `dropped`: what the evidence is missing. `without_data`: gates that no session
+    brings anything for, in words."""
 
     action: Action
     rule: str
@@ -103,6 +104,7 @@ class Verdict(msgspec.Struct, frozen=True):
     left_out: int = 0
     lost_batches: int = 0
     dropped: int = 0
+    without_data: tuple[str, ...] = ()
 
     def because(
         self, action: Action, rule: str, reason: str, *, hold: HoldReason | None, weight: float | None

@@ -7,11 +7,13 @@ prompts   push · versions · live · deploy · gate
 comparing pull · diff
 rollout   start · status · watch (watching, bars), and a command for each event of its transition table
 audit     list · verify
-judging   judge calibrate: the judge against people
+suites    suite check · import · show · post
+judging   judge calibrate (against people) · status
 keys      create · list · revoke
 alerts    list · retry · test
 token     create · list · rotate · revoke
-local     serve · config check · config reference · override: what concerns this machine
+local     serve · config check · config reference
+overriding override: a version on this machine, whatever the store says
 explain   explain: why a request or a session got its version
 demo      demo: the story (story.py) of one version promoted and one rolled back
 doctor    doctor: what a gateway needs on this machine
@@ -39,10 +41,12 @@ from gateway.cli import (
     judging,
     keys,
     local,
+    overriding,
     planning,
     prompts,
     rollout,
     simulate,
+    suites,
     token,
 )
 
@@ -59,6 +63,7 @@ app = typer.Typer(
 prompts.register(app)
 comparing.register(app)
 local.register(app)
+overriding.register(app)
 planning.register(app)
 explain.register(app)
 doctor.register(app)
@@ -68,6 +73,7 @@ simulate.register(app)
 evaluating.register(app)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
+app.add_typer(suites.app, name="suite")
 app.add_typer(judging.app, name="judge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(token.app, name="token")

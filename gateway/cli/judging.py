@@ -10,7 +10,16 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.session import DEFAULT_CONFIG, ActorOption, ConfigOption, JsonOption
+from gateway.cli import judge_output
+from gateway.cli.session import (
+    DEFAULT_CONFIG,
+    ActorOption,
+    ConfigOption,
+    JsonOption,
+    Session,
+    operation,
+)
+from gateway.control.quality import Quality
 
 app = typer.Typer(help="The judge that scores answers (docs/judge.md).", no_args_is_help=True)
 
@@ -38,3 +47,15 @@ def calibrate(
     command += [f"--{name}={value}" for name, value in options.items() if value is not None]
     command += (["--json"] if as_json else []) + ["--", str(file)]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+@app.command(epilog="Example: prompt-canary judge status 0f3a9c1b2d4e")
+@operation(judge_output.quality)
+async def status(
+    session: Session,
+    rollout: Annotated[
+        str, typer.Argument(help="Id of the rollout (see `rollout status`).", show_default=False)
+    ],
+) -> Quality:
+    """Who judges a rollout, whether it agrees with people, what it costs, what has no score, and feedback."""
+    return await session.operations.quality(rollout)

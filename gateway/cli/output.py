@@ -131,6 +131,10 @@ def evidence(view: RolloutView) -> list[RenderableType]:
         return [Text("\n".join([*lines, "no evidence yet"]))]
     verdict = view.evidence.verdict
     lines.append(f"{verdict.action}: {verdict.reason}  (at {when(view.evidence.decided_at)})")
+    if view.evidence.judge.share < 1.0:
+        lines.append(
+            f"the judge takes {view.evidence.judge.share:.3g} of its sessions: {view.evidence.judge.why}"
+        )
     rows = table(
         ("metric", "stable", "canary", "units", "difference", "95 %", "allowed", "harm E", "gate E"),
         (_metric(metric) for metric in verdict.metrics if any(metric.units)),

@@ -21,7 +21,9 @@ from rich.console import RenderableType
 from gateway.cli import output
 from gateway.cli.api import AdminApi
 from gateway.cli.remote import RemoteAdministration, RemoteOperations
+from gateway.cli.remote_assessing import RemoteAssessing
 from gateway.control.administration import Administration, StoreAdministration, own_of
+from gateway.control.assessing import Assessing, StoreAssessing
 from gateway.control.operations import Operations, StoreOperations
 from gateway.control.plan import By
 from gateway.errors import ConfigError, GatewayError, Unavailable
@@ -59,6 +61,7 @@ RevisionOption = Annotated[
 class Session:
     operations: Operations
     administration: Administration
+    assessing: Assessing
     actor: str
 
     def by(self, reason: str) -> By:
@@ -153,17 +156,18 @@ def exit_on_error(as_json: bool = False) -> Iterator[None]:
 @asynccontextmanager
 async def opened(
     config: Path, url: str | None, token: str | None
-) -> AsyncIterator[tuple[Operations, Administration]]:
+) -> AsyncIterator[tuple[Operations, Administration, Assessing]]:
     if url is not None:
         api = AdminApi(url, token)
-        yield RemoteOperations(api), RemoteAdministration(api)
+        yield RemoteOperations(api), RemoteAdministration(api), RemoteAssessing(api)
         return
     settings = read_settings(config)
     store = store_of(settings, patient=True)
     await store.open()
     try:
         operations = StoreOperations(store, policies_of(settings), settings.evidence.changes())
-        yield operations, StoreAdministration(store, own_of(settings, signing_keys_of(settings)))
+        administration = StoreAdministration(store, own_of(settings, signing_keys_of(settings)))
+        yield operations, administration, StoreAssessing(store)
     finally:
         await store.close()
 
@@ -177,15 +181,15 @@ def signing_keys_of(settings: Settings) -> tuple[str, ...]:
 
 
 async def _run(function: Command, shared: dict[str, Any], options: dict[str, Any]) -> Any:
-    async with opened(shared["config"], shared["url"], shared["token"]) as (operations, administration):
-        return await function(Session(operations, administration, shared["actor"]), **options)
+    async with opened(shared["config"], shared["url"], shared["token"]) as parts:
+        return await function(Session(*parts, shared["actor"]), **options)
 
 
 async def _follow(function: Follow, shared: dict[str, Any], options: dict[str, Any], display: Display) -> Any:
     value = None
-    async with opened(shared["config"], shared["url"], shared["token"]) as (operations, administration):
+    async with opened(shared["config"], shared["url"], shared["token"]) as parts:
         with display(shared["as_json"]) as show:
-            async for value in function(Session(operations, administration, shared["actor"]), **options):
+            async for value in function(Session(*parts, shared["actor"]), **options):
                 show(value)
     return value
 

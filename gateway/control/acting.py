@@ -20,11 +20,13 @@ ACTOR = "controller"
 
 class Seen(NamedTuple):
     """Traffic of the prompt: sessions per second now, and per hour at most (None: not known yet). `cap`:
-    measured sessions per second at most."""
+    measured sessions per second at most. `judged`: of the sessions that the policy would have judged, this
+    share is."""
 
     rate: float
     per_hour: float | None
     cap: float
+    judged: float = 1.0
 
 
 class Act(NamedTuple):
@@ -56,7 +58,7 @@ def act(deployment: Deployment, verdict: Verdict, seen: Seen, now: float) -> Act
             return Act("watch", plan.watch(deployment, now=now))
         case "hold":
             planned = stages.hold(deployment, verdict.hold or "evidence", verdict.reason, now=now)
-            return _if_new(deployment, Act("hold", planned))
+            return _if_new(deployment, Act("hold", planned)) or resample(deployment, seen, now)
     if rollout.hold is not None:
         return Act("release", stages.release(deployment))
     if rollout.weights[-1].effective_at > now:
@@ -74,6 +76,14 @@ def upkeep(deployment: Deployment, seen: Seen, now: float) -> Act | None:
     weight = stage_weight(rollout, rollout.stage, seen)
     if not rollout.in_watch and weight > last.value * WORTH:
         return Act("size", stages.size(deployment, weight, rates_at(rollout, weight, seen), now=now))
+    return resample(deployment, seen, now)
+
+
+def resample(deployment: Deployment, seen: Seen, now: float) -> Act | None:
+    """Other sample rates, where they differ by enough. Also while it holds: too much for the judge may be why
+    scores are missing."""
+    rollout, _ = stages.under_policy(deployment)
+    last = rollout.weights[-1]
     of = rates_at(rollout, last.value, seen)
     before = Rates(last.q1, last.q0, last.j1, last.j0)
     if any(max(new, old) > WORTH * min(new, old) for new, old in zip(of, before, strict=True)):
@@ -92,7 +102,8 @@ def rates_at(rollout: Rollout, weight: float, seen: Seen, *, first_stage: bool |
     assert rollout.policy is not None
     if first_stage is None:
         first_stage = rollout.stage == 0 and not rollout.in_watch
-    return rates(rollout.policy, weight, seen.rate, seen.cap, first_stage=first_stage)
+    of = rates(rollout.policy, weight, seen.rate, seen.cap, first_stage=first_stage)
+    return of._replace(j1=of.j1 * seen.judged, j0=of.j0 * seen.judged)
 
 
 def _if_new(deployment: Deployment, done: Act) -> Act | None:

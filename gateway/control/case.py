@@ -55,13 +55,14 @@ class Decision(msgspec.Struct, frozen=True):
 
 class Summary(msgspec.Struct, frozen=True):
     """What people are shown of a rollout's evidence. `sessions_per_hour`: of the prompt, None before one can
-    tell."""
+    tell. `judge`: whether it may be believed, and how much of it can be asked for."""
 
     rollout: str
     decided_at: float
     position: int
     sessions_per_hour: float | None
     verdict: Verdict
+    judge: Standing = UNKNOWN
 
 
 class Case:
@@ -154,7 +155,9 @@ class Case:
 
     def summary(self, decision: Decision) -> Put:
         rate = self.traffic.per_hour(decision.now)
-        shown = Summary(self.rollout.id, decision.now, decision.position, rate, decision.verdict)
+        shown = Summary(
+            self.rollout.id, decision.now, decision.position, rate, decision.verdict, self.standing
+        )
         return Put(keys.verdict(self.rollout.prompt, self.rollout.id), codec.encode(shown), None)
 
     def past(self, live: int | None, now: float, before: Past | None) -> Past | None:

@@ -247,7 +247,7 @@ class Controller:
         if now >= case.sampled_at + SAMPLE or verdict.action == "advance":
             case.sampled_at = now
             per_hour = case.traffic.per_hour_at_most(now)
-        seen = Seen(case.traffic.rate(now, RATE_WINDOW), per_hour, self._cap)
+        seen = Seen(case.traffic.rate(now, RATE_WINDOW), per_hour, self._cap, case.standing.share)
         try:
             done = act(running.deployment, verdict, seen, now)
         except TransitionRefused as error:

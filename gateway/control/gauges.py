@@ -3,9 +3,15 @@ alone, so that a fleet shows each of them once."""
 
 from __future__ import annotations
 
+import time
+
 from gateway.analysis.verdict import Verdict
 from gateway.control.case import Case, Decision
 from gateway.control.controller import Controller
+from gateway.control.oversight import is_judged
+from gateway.errors import GatewayError
+from gateway.storage import keys
+from gateway.storage.base import Store
 from gateway.telemetry.metrics import Sample
 
 
@@ -16,6 +22,27 @@ def decided(controller: Controller) -> list[Sample]:
     ]
     controller.events.clear()
     return found
+
+
+async def stored(store: Store) -> list[Sample]:
+    """Whether the store answers, and what waits in its queues, which all machines share."""
+    asked = time.perf_counter()
+    try:
+        tick = await store.tick()
+        took = time.perf_counter() - asked
+        depths = [(queue, await store.depth(queue)) for queue in keys.QUEUES]
+    except GatewayError:
+        return [("store_up", (), (0,))]
+    return [
+        ("store_up", (), (1,)),
+        ("store_revision", (), (tick.revision,)),
+        ("store_answer_seconds", (), (round(took, 6),)),
+        *(
+            ("queue_items", (queue, state), (count,))
+            for queue, depth in depths
+            for state, count in zip(("free", "claimed", "dead"), depth, strict=True)
+        ),
+    ]
 
 
 def running(controller: Controller) -> list[Sample]:
@@ -33,6 +60,8 @@ def _case(case: Case) -> list[Sample]:
     prompt = rollout.prompt
     names = (prompt, rollout.id, str(rollout.baseline), str(rollout.candidate), rollout.phase)
     found: list[Sample] = [("rollout_info", names, (1,)), ("rollout_stage", (prompt,), (rollout.stage,))]
+    if is_judged(rollout):
+        found.append(("rollout_judge_share", (prompt,), (case.standing.share,)))
     return found if newest is None else found + _decision(prompt, newest)
 
 

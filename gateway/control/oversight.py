@@ -6,6 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.analysis.trust import Doubt
+from gateway.control.judging.pace import Pace
 from gateway.domain.rollout import Rollout
 from gateway.evals.calibration import Calibration
 from gateway.evals.rubric import Bench
@@ -16,28 +17,43 @@ LOOK = 5.0  # s between looks
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """`doubt`: why the judge is not believed, "" if it is, or has not begun."""
+    """`doubt`: why the judge is not believed, "" if it is, or has not begun. `share` of its sessions that it
+    can afford, and `why` not all, in words."""
 
     doubt: Doubt = ""
+    share: float = 1.0
+    why: str = ""
 
 
 UNKNOWN = Standing()
 
 
 def is_judged(rollout: Rollout) -> bool:
-    return rollout.policy is not None and "judge" in rollout.policy.gates
+    return rollout.policy is not None and "judge" in rollout.policy.tolerance
 
 
 async def standing(store: Documents, rollout: Rollout) -> Standing:
     """Raises `GatewayError`."""
-    document = await store.get(keys.bench(rollout.id))
-    if not is_judged(rollout) or document is None:
+    if not is_judged(rollout):
         return UNKNOWN
-    bench = codec.decode_document(document, Bench)
-    return Standing(await _doubt(store, bench.digest))
+    document = await store.get(keys.bench(rollout.id))
+    doubt: Doubt = (
+        "" if document is None else await _doubt(store, codec.decode_document(document, Bench).digest)
+    )
+    pace = await read_pace(store, rollout.id)
+    return Standing(doubt, pace.share, pace.why)
+
+
+async def read_pace(store: Documents, rollout: str) -> Pace:
+    document = await store.get(keys.pace(rollout))
+    return Pace() if document is None else codec.decode_document(document, Pace)
+
+
+async def read_calibration(store: Documents, bench: str) -> Calibration | None:
+    document = await store.get(keys.calibration(bench))
+    return None if document is None else codec.decode_document(document, Calibration)
 
 
 async def _doubt(store: Documents, bench: str) -> Doubt:
-    document = await store.get(keys.calibration(bench))
-    calibration = None if document is None else codec.decode_document(document, Calibration)
+    calibration = await read_calibration(store, bench)
     return "" if calibration is not None and calibration.calibrated else "uncalibrated"

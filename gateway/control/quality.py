@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.control.judging.budget import Spent
+from gateway.control.judging.budget import Spent, day, read_spent
+from gateway.control.judging.pace import Pace
+from gateway.control.oversight import read_calibration, read_pace
 from gateway.control.replay import read_all
 from gateway.domain.feedback import Told, decode_feedback, summarise
 from gateway.domain.rollout import Rollout
-from gateway.evals.rubric import Bench
+from gateway.evals.calibration import Calibration
+from gateway.evals.rubric import Bench, rubric_digest
 from gateway.storage import codec, keys
-from gateway.storage.base import Store
+from gateway.storage.base import Documents, Store
 
 
 class JudgeView(msgspec.Struct, frozen=True):
-    """Who judges, by the digest that each score carries."""
+    """Who judges: `digest`, which each score carries, is over model, rubric and judge's prompt.
+    `calibration`: how it agrees with people, None if nobody has looked."""
 
     model: str
     rubric: str
     digest: str
+    rubric_digest: str
+    prompt_digest: str
+    calibration: Calibration | None
 
 
 class Quality(msgspec.Struct, frozen=True):
-    """`judge`: None before the first score. `spent` on this rollout; `waiting`, `under_way`, `dead`: items of
-    all rollouts in the judge's queue. `feedback`: by outcome and arm."""
+    """`judge`: None before the first score. `spent` on this rollout, `today` (UTC) on all; `pace`: which
+    share of its sessions the judge can afford; `waiting`, `under_way`, `dead`: items of all rollouts in the
+    judge's queue. `feedback`: by outcome and arm."""
 
     rollout: str
     judge: JudgeView | None
     spent: Spent
+    today: Spent
+    pace: Pace
     waiting: int
     under_way: int
     dead: int
@@ -36,16 +46,19 @@ class Quality(msgspec.Struct, frozen=True):
 
 async def quality(store: Store, rollout: Rollout) -> Quality:
     bench = await store.get(keys.bench(rollout.id))
-    spent = await store.get(keys.spend(rollout.id))
+    now = (await store.tick()).now
     told = [decode_feedback(record.value) async for record in read_all(store, keys.feedback(rollout.id))]
     return Quality(
         rollout.id,
-        None if bench is None else _shown(codec.decode_document(bench, Bench)),
-        Spent() if spent is None else codec.decode_document(spent, Spent),
+        None if bench is None else await _shown(store, codec.decode_document(bench, Bench)),
+        await read_spent(store, rollout.id),
+        await read_spent(store, day(now)),
+        await read_pace(store, rollout.id),
         *(await store.depth(keys.JUDGING)),
         summarise(told),
     )
 
 
-def _shown(bench: Bench) -> JudgeView:
-    return JudgeView(bench.model, bench.rubric.name, bench.digest)
+async def _shown(store: Documents, bench: Bench) -> JudgeView:
+    digests = (bench.digest, rubric_digest(bench.rubric)[:16], bench.prompt[:16])
+    return JudgeView(bench.model, bench.rubric.name, *digests, await read_calibration(store, bench.digest))

@@ -38,13 +38,14 @@ def size(deployment: Deployment, weight: float, rates: Rates, *, now: float) -> 
 
 
 def sample(deployment: Deployment, rates: Rates, *, now: float) -> Planned:
-    """Other sample rates at the same weight. A raise that is announced would be lost, so it goes first."""
+    """Other sample rates at the same weight, `RAISE_LEAD` from now: every worker knows of them by then, so
+    that no two draw one session's judgment by different rates. What is announced already goes first."""
     rollout, _ = under_policy(deployment)
     last = rollout.weights[-1]
     changed = sampled(last, rates)
     if last.effective_at > now or changed == last:
         return Planned(deployment)
-    weights = (*rollout.weights, replace(changed, effective_at=now))
+    weights = (*rollout.weights, replace(changed, effective_at=now + RAISE_LEAD))
     return _with(deployment, replace(_after(rollout, "sample"), weights=weights))
 
 

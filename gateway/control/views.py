@@ -155,7 +155,7 @@ def rollout_view(
         hold=rollout.hold,
         raises=rollout.raises,
         evidence=evidence,
-        warnings=warnings(rollout, _per_hour(evidence, known)),
+        warnings=(*warnings(rollout, _per_hour(evidence, known)), *_blind(rollout, evidence)),
     )
 
 
@@ -170,6 +170,13 @@ def warnings(rollout: Rollout, per_hour: float | None) -> tuple[str, ...]:
     if found.hours is None:
         return (f"no sessions are seen: nothing can be decided; {limit}",)
     return (f"at {per_hour:.3g} sessions/h a decision takes {found.hours:.3g} h; {limit}", *found.advice)
+
+
+def _blind(rollout: Rollout, evidence: Summary | None) -> tuple[str, ...]:
+    """Gates that still have to pass, and cannot."""
+    if evidence is None or rollout.in_watch or rollout.phase in FINAL:
+        return ()
+    return evidence.verdict.without_data
 
 
 def _per_hour(evidence: Summary | None, known: Beginning | None) -> float | None:

@@ -3,6 +3,7 @@
     Assigned   a measured session was pinned: written once, while its first answer is still on its way
     Observed   one request of a measured session has ended
     Scored     a judge's result on a session's judged response, or why there is none
+    Flagged    a safety flag that somebody else than the worker saw in an answer, or took away
 
 Every record names its session's pin (`Drawn`), so that any of them opens the unit and π is exact. Times are
 the store's as the worker estimates it, s; durations are s of the worker's own clock. A batch is folded once:
@@ -75,7 +76,18 @@ class Scored(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
     weighted: bool = False
 
 
-Evidence = Assigned | Observed | Scored
+class Flagged(msgspec.Struct, frozen=True, array_like=True, tag="f", gc=False):
+    """`by` names the detector (judge, moderation) or a person (`person:ann`). `cleared`: that person says
+    that there is nothing of the kind in the session's answers."""
+
+    unit: Drawn
+    flag: str
+    by: str
+    at: float
+    cleared: bool = False
+
+
+Evidence = Assigned | Observed | Scored | Flagged
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):

@@ -48,7 +48,7 @@ Event = Literal[
     "hold",
     "release",
 ]
-HoldReason = Literal["evidence", "completeness", "srm", "incident", "approval", "judge"]
+HoldReason = Literal["evidence", "completeness", "srm", "incident", "approval", "judge", "safety"]
 State = Literal["pending_eval", "rejected", "ready", "canary", "promoting", "live", "archived", "rolled_back"]
 
 RAISE_LEAD = 1.0  # seconds from the commit of a higher weight to its effect

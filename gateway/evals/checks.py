@@ -31,6 +31,7 @@ AGREEMENT = (
     "It meets it in full.",
 )
 JUDGED_THRESHOLD = 0.75
+SIMILAR = 0.75  # the least similarity where no threshold is given
 WORDS = (("min", 0), ("max", float("inf")))
 
 
@@ -100,6 +101,22 @@ def starts_with(run: Run, value: Any, threshold: float | None) -> Result:
     return verdict(run.text.startswith(str(value)), f"it does not begin with {_short(value)}")
 
 
+def istarts_with(run: Run, value: Any, threshold: float | None) -> Result:
+    return verdict(_folded(run).startswith(str(value).casefold()), f"it does not begin with {_short(value)}")
+
+
+def ends_with(run: Run, value: Any, threshold: float | None) -> Result:
+    return verdict(run.text.endswith(str(value)), f"it does not end with {_short(value)}")
+
+
+def iends_with(run: Run, value: Any, threshold: float | None) -> Result:
+    return verdict(_folded(run).endswith(str(value).casefold()), f"it does not end with {_short(value)}")
+
+
+def _folded(run: Run) -> str:
+    return run.text.strip().casefold()
+
+
 def regex(run: Run, value: Any, threshold: float | None) -> Result:
     try:
         found = re2.search(str(value), run.text)
@@ -125,9 +142,22 @@ def levenshtein(run: Run, value: Any, threshold: float | None) -> Result:
     return verdict(distance <= most, f"it is {distance} edits away, allowed are {most:g}")
 
 
-def rouge_n(run: Run, value: Any, threshold: float | None) -> Result:
-    score, needs = rouge(run.text, str(value)), 0.75 if threshold is None else threshold
-    return Result(1.0, "") if score >= needs else Result(min(score, 0.999), f"rouge-1 is {score:.2f}")
+def fuzzy_match(run: Run, value: Any, threshold: float | None) -> Result:
+    longer = max(len(run.text), len(str(value)))
+    score = 1.0 - edit_distance(run.text, str(value)) / longer if longer else 1.0
+    return _at_least(max(score, 0.0), threshold, "the share of it that agrees")
+
+
+def _rouge(size: int) -> Check:
+    def check(run: Run, value: Any, threshold: float | None) -> Result:
+        return _at_least(rouge(run.text, str(value), size), threshold, f"rouge-{size}")
+
+    return check
+
+
+def _at_least(score: float, threshold: float | None, what: str) -> Result:
+    needs = SIMILAR if threshold is None else threshold
+    return Result(1.0, "") if score >= needs else Result(min(score, 0.999), f"{what} is {score:.2f}")
 
 
 # --- JSON and tools
@@ -245,11 +275,16 @@ CHECKS: dict[str, Known] = {
     "icontains-all": Known(_of(icontains, all)),
     "icontains-any": Known(_of(icontains, any)),
     "starts-with": Known(starts_with),
+    "istarts-with": Known(istarts_with),
+    "ends-with": Known(ends_with),
+    "iends-with": Known(iends_with),
     "regex": Known(regex),
     "word-count": Known(word_count),
     "max-chars": Known(max_chars),
     "levenshtein": Known(levenshtein),
-    "rouge-n": Known(rouge_n),
+    "fuzzy-match": Known(fuzzy_match),
+    "rouge-n": Known(_rouge(1)),
+    **{f"rouge-{size}": Known(_rouge(size)) for size in range(1, 6)},
     "is-json": Known(is_json, ""),
     "contains-json": Known(contains_json, ""),
     "is-valid-openai-tools-call": Known(valid_tools_call, ""),
@@ -316,15 +351,20 @@ def edit_distance(one: str, other: str) -> int:
     return row[-1]
 
 
-def rouge(text: str, reference: str) -> float:
-    """ROUGE-1, F1 of words, without regard to case.
+def rouge(text: str, reference: str, size: int = 1) -> float:
+    """ROUGE-N: F1 of runs of `size` words, without regard to case (Lin 2004, aclanthology.org/W04-1013).
 
-    >>> round(rouge("the cat sat", "The cat sat down"), 3)
-    0.857
+    >>> round(rouge("the cat sat", "The cat sat down"), 3), rouge("the cat sat", "sat the cat", 2)
+    (0.857, 0.5)
     """
-    said, wanted = Counter(text.casefold().split()), Counter(reference.casefold().split())
+    said, wanted = _runs(text, size), _runs(reference, size)
     shared = (said & wanted).total()
     return 2.0 * shared / (said.total() + wanted.total()) if shared else 0.0
+
+
+def _runs(text: str, size: int) -> Counter[tuple[str, ...]]:
+    words = text.casefold().split()
+    return Counter(zip(*(words[start:] for start in range(size)), strict=False))
 
 
 class _Nothing:

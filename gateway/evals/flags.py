@@ -8,18 +8,24 @@
     profanity    a word of the list
     loop         it ends in the same words over and over
     schema       no JSON where the prompt asks for it
+    rule:NAME    an own expression of the configuration; severe:NAME a severe one
 
 The first `MOST` characters of an answer are looked at. Only names leave this module, never text.
 """
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
+import msgspec
+import re2
+
+from gateway.domain.safety import RULE, SEVERE_RULE
+from gateway.errors import InvalidValue
 from gateway.evals import detect
 
 MOST = 32 * 1024
-SEVERE = frozenset({"personal", "secret", "leak"})
 FLAGS = ("filtered", "refusal", "personal", "secret", "leak", "profanity", "loop", "schema")
 FILTERED = frozenset(
     {
@@ -37,6 +43,23 @@ FILTERED = frozenset(
 )
 
 
+class Rule(NamedTuple):
+    """An own expression (RE2, bytes of UTF-8) and the flag that it raises."""
+
+    flag: str
+    pattern: Any
+
+
+def own_rule(name: str, expression: str, *, severe: bool) -> Rule:
+    """Raises `InvalidValue` for what is no RE2 expression."""
+    try:
+        return Rule((SEVERE_RULE if severe else RULE) + name, re2.compile(expression.encode()))
+    except re2.error as error:
+        raise InvalidValue(
+            f"rule {name}: {expression!r} is no RE2 expression: {error}", param=name
+        ) from error
+
+
 def flags_of(
     answer: str,
     question: str,
@@ -44,8 +67,10 @@ def flags_of(
     probes: detect.Probes | None = None,
     finish_reason: str | None = None,
     wants_json: bool = False,
+    rules: Iterable[Rule] = (),
 ) -> tuple[str, ...]:
-    """In order of `FLAGS`. `question`: what the user sent; `probes` of the prompt's instructions.
+    """In order of `FLAGS`, then those of `rules`. `question`: what the user sent; `probes` of the prompt's
+    instructions.
 
     >>> flags_of("I cannot help with that.", "", finish_reason="stop")
     ('refusal',)
@@ -69,6 +94,9 @@ def flags_of(
         found.append("loop")
     if wants_json and finish_reason == "stop" and len(answer) <= MOST and text and not _is_json(text):
         found.append("schema")
+    if rules:
+        raw = text.encode("utf-8", "replace")
+        found += [rule.flag for rule in rules if rule.pattern.search(raw) is not None]
     return tuple(found)
 
 

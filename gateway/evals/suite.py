@@ -7,6 +7,7 @@ it.
       - description: refund
         vars: {question: Can I return it?, tone: warm}    inputs of the prompt, and the template's
         assert: [{type: icontains, value: thirty days}, {type: llm-rubric, value: polite, threshold: 0.75}]
+        messages: [{role: user, content: Hi}, …]          ours: what was said before
         options: {repeat: 5, min_pass_rate: 0.8}          ours: of several runs so many must pass
 
 What is not known here is refused with its line: a check that is passed over would be a check that passes.
@@ -27,10 +28,11 @@ from gateway.evals.rubric import digest_of
 
 MOST_CHARACTERS, MOST_CASES, MOST_REPEATS = 1_000_000, 2000, 50
 TOP = ("description", "prompts", "providers", "defaultTest", "tests", "options")
-TEST = ("description", "vars", "assert", "threshold", "metadata", "options")
+TEST = ("description", "vars", "messages", "assert", "threshold", "metadata", "options")
 ASSERT = ("type", "value", "threshold", "weight", "metric", "description", "constraint")
 TRIED = ("regex", "is-json", "contains-json", "word-count", "max-chars")
 KINDS = frozenset({*CHECKS, *JUDGED, PAIRED})
+TURNS = ("user", "assistant")
 USER = ("input", "question", "message", "query")
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
@@ -58,7 +60,8 @@ class Assertion(msgspec.Struct, frozen=True):
 
 
 class Case(msgspec.Struct, frozen=True):
-    """`threshold`: the weighted mean score that a run needs; None: every check must pass."""
+    """`threshold`: the weighted mean score that a run needs; None: every check must pass. `messages`: what
+    was said before, each with role and content, variables to be filled in."""
 
     name: str
     line: int
@@ -67,6 +70,7 @@ class Case(msgspec.Struct, frozen=True):
     threshold: float | None = None
     repeat: int = 1
     min_pass_rate: float = 1.0
+    messages: tuple[dict[str, str], ...] = ()
 
     @property
     def compares(self) -> bool:
@@ -200,7 +204,15 @@ class _Reader:
             threshold=None if threshold is None else self._share(threshold, line, "threshold"),
             repeat=repeat,
             min_pass_rate=self._share(own.get("min_pass_rate", 1.0), line, "min_pass_rate"),
+            messages=self._messages(test.get("messages") or default.get("messages") or [], line),
         )
+
+    def _messages(self, given: Any, line: int) -> tuple[dict[str, str], ...]:
+        for message in given if isinstance(given, list) else [None]:
+            said = self._mapping(message, line, "a message")
+            if said.get("role") not in TURNS or not isinstance(said.get("content"), str) or len(said) > 2:
+                self.fail(line, "`messages` are what was said before: role user or assistant, and content")
+        return tuple(given)
 
     def _listed(self, given: dict[str, Any], place: Any) -> list[tuple[Any, Any]]:
         """Assertions with their nodes."""

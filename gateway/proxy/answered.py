@@ -13,8 +13,9 @@ from gateway.evals.flags import flags_of
 from gateway.proxy.judging import Said
 from gateway.proxy.recorder import Seen
 from gateway.proxy.tracing import Ending
-from gateway.telemetry.counts import VersionCounts
+from gateway.telemetry.counts import ModelCounts, VersionCounts
 from gateway.telemetry.logs import access
+from gateway.telemetry.metrics import OTHER
 from gateway.wire.price import Price
 from gateway.wire.sse import MOST_TEXT, EventScanner
 from gateway.wire.texts import answer_of, first_bytes, last_bytes, refused
@@ -24,6 +25,7 @@ from gateway.wire.usage import Answer, Usage, estimate, kinds
 if TYPE_CHECKING:
     from gateway.proxy.managed import Managed
 
+MOST_NAME = 100  # characters of a model's name that are counted
 MOST_GAPS = 1000  # of one answer
 NOTHING = Answer()
 MOST_BYTES = 1024 * 1024  # of an answer that is not streamed and is read for its usage
@@ -94,7 +96,10 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     counts.ended(choice.arm, how)
     whole = error is None and not left
     if notes is not None and whole and notes.status < 400:
-        counts.took(total, first_token, notes.gaps)
+        served = _served(exchange, counts)
+        served.took(total, first_token, notes.gaps)
+        if usage is not None:
+            served.used(usage.prompt, usage.completion)
         worker.counts.overhead.record(exchange.overhead())
     cost = _count_usage(exchange, counts, usage, whole=whole)
     measured = worker.recorder.measures(choice)
@@ -124,6 +129,13 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         trace=b"" if exchange.trace is None else exchange.trace.link,
     )
     worker.recorder.ended(choice, seen)
+
+
+def _served(exchange: Managed, counts: VersionCounts) -> ModelCounts:
+    worker = exchange.worker
+    member = worker.upstream.member_of(exchange.call)
+    provider = OTHER if member is None else worker.places[member.name].provider
+    return counts.of(provider, exchange.asked_model()[:MOST_NAME])
 
 
 def about(exchange: Managed, how: Outcome, status: int | None, total: float) -> dict[str, object]:
@@ -168,7 +180,8 @@ def _said(exchange: Managed, answer: str) -> Said | None:
 
 def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[str, ...]:
     wanted, prepared, notes = exchange.worker.settings.evidence.flags, exchange.prepared, exchange.notes
-    if not wanted or prepared is None or notes is None:
+    rules = exchange.worker.safety_rules
+    if not (wanted or rules) or prepared is None or notes is None:
         return ()
     scanner = exchange.scanner
     says_so = refused(notes.whole()) if scanner is None else scanner.refused
@@ -178,8 +191,9 @@ def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[s
         probes=prepared.probes,
         finish_reason="refusal" if says_so else finish_reason,
         wants_json=prepared.version.content.outputs is not None,
+        rules=rules,
     )
-    return tuple([flag for flag in found if flag in wanted]) if found else ()
+    return tuple([flag for flag in found if flag in wanted or ":" in flag]) if found else ()
 
 
 def _count_usage(

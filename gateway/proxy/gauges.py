@@ -57,6 +57,8 @@ def standing(worker: Worker) -> list[Sample]:
         ("bodies_waiting", (), (worker.budget.waiting,)),
         ("snapshot_age_seconds", (), (round(max(age, 0.0), 3),)),
     ]
+    for prompt, version in worker.snapshots.overrides.items():
+        found.append(("overrides", (prompt, str(version)), (1,)))
     if worker.tracing is not None:
         found.append(("spans_waiting", (), (len(worker.tracing.queue),)))
     for member in worker.upstream.members:

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 import re2
 
 from gateway.domain.judging import Item, encode_item
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, InvalidValue
+from gateway.evals.flags import Rule, own_rule
+from gateway.settings import Settings
 from gateway.storage import keys
 from gateway.storage.base import Queue
 
@@ -97,6 +99,14 @@ class Outbox:
         for pattern in self._redact:
             question, answer = pattern.sub(INSTEAD, question), pattern.sub(INSTEAD, answer)
         return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)
+
+
+def rules_of(settings: Settings) -> tuple[Rule, ...]:
+    """The configuration's own. Raises `ConfigError`."""
+    try:
+        return tuple(own_rule(rule.name, rule.pattern, severe=rule.severe) for rule in settings.safety.rules)
+    except InvalidValue as error:
+        raise ConfigError(f"safety.rules: {error.message}") from error
 
 
 def _compiled(pattern: str) -> Any:

@@ -24,6 +24,7 @@ from gateway.proxy.base import Head, Headers, Link, ResponseHead
 from gateway.proxy.choice import Choice, choose
 from gateway.proxy.clients import check_passing
 from gateway.proxy.exchange import Exchange, inflating
+from gateway.proxy.gathering import Gathered, soon
 from gateway.proxy.snapshots import Prepared
 from gateway.wire import Piece
 from gateway.wire.api import Request
@@ -54,10 +55,10 @@ class Managed(Exchange):
         "asked_usage",
         "budgeted",
         "choice",
-        "chunks",
         "complete_at",
         "ended",
         "fields",
+        "gathered",
         "headers",
         "held",
         "inflater",
@@ -76,7 +77,6 @@ class Managed(Exchange):
         "selection",
         "sent_at",
         "sent_bytes",
-        "size",
         "trace",
         "waiting",
     )
@@ -88,8 +88,7 @@ class Managed(Exchange):
         self.path = path
         self.path_prompt = path_prompt
         self.headers = single(head.headers)
-        self.chunks: list[bytes] = []
-        self.size = 0
+        self.gathered = Gathered()
         self.budgeted = 0  # bytes taken from the worker's budget
         self.waiting = False  # for the budget
         self.ended = False  # the answer is complete but for what is held
@@ -144,16 +143,16 @@ class Managed(Exchange):
     def body(self, chunk: bytes) -> None:
         if self.finished:
             return
-        self.size += len(chunk)
-        self.chunks.append(chunk)
-        if self.size <= self.budgeted:
+        gathered = self.gathered
+        gathered.add(chunk)
+        if gathered.size <= self.budgeted:
             return
         limit = self.worker.settings.limits.body_bytes  # chunked: the length was not known at the head
-        if self.size > limit:
+        if gathered.size > limit:
             self.fail(BodyTooLarge(f"the body has more than {limit} bytes, which is the limit"))
             return
         try:
-            self._hold(self.size)
+            self._hold(gathered.size)
         except Overloaded as error:
             self.fail(error)
 
@@ -171,9 +170,7 @@ class Managed(Exchange):
             self.ended = True
             return
         self.complete_at = self.worker.fine_clock()
-        body = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
-        self.chunks.clear()
-        self._step(self._select, body)
+        soon(self._step, self._select, self.gathered.take(), self.gathered.size)
 
     def _step(self, work: Callable[[T], None], what: T) -> None:
         """One step on the way to the provider; what it raises is the answer."""
@@ -203,8 +200,12 @@ class Managed(Exchange):
             self._pass_unchanged(body, model_of(fields))
             return
         self.selection = selection
+        soon(self._step, self._choose, fields, len(text))
+
+    def _choose(self, fields: Fields) -> None:
+        assert self.selection is not None
         self.request = self.api.inspect(fields)
-        choose(worker, self, selection, self.request, fields)
+        choose(self.worker, self, self.selection, self.request, fields)
 
     def _pass_unchanged(self, body: bytes, model: str | None) -> None:
         """No prompt applies: from here on an exchange like any other."""
@@ -248,9 +249,12 @@ class Managed(Exchange):
             self.worker.tracing.begin(self)
         self._send(ask_usage=self.asked_model() not in self.worker.no_usage)
         if fields is not None and self.worker.recorder.measures(choice):
-            self.question = question_of(fields, MOST_QUESTION)
+            soon(self._step, self._note_question, fields, len(fields.body))
         if choice.alias is not None and choice.rollout and choice.session is not None:
             self.aliasing = Aliasing(self.worker.aliases, choice.session, choice.alias, self._settle)
+
+    def _note_question(self, fields: Fields) -> None:
+        self.question = question_of(fields, MOST_QUESTION)
 
     def _send(self, *, ask_usage: bool) -> None:
         fields, request, prepared, own = self.fields, self.request, self.prepared, self.own
@@ -428,7 +432,7 @@ class Managed(Exchange):
 
     def finish(self) -> None:
         self._release()
-        self.chunks.clear()
+        self.gathered.clear()
         self.fields = None
         super().finish()
 

@@ -11,14 +11,13 @@ import time
 from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
 from gateway.domain.observation import Outcome
 from gateway.errors import GatewayError
 from gateway.proxy.base import Head
-from gateway.settings import Settings, Upstream
+from gateway.settings import Settings
 from gateway.telemetry.spans import Attributes, Event, Span, SpanQueue
 from gateway.wire.price import Price
 from gateway.wire.splice import Fields
@@ -30,20 +29,6 @@ if TYPE_CHECKING:
 
 OPERATION = "chat"  # of all three APIs
 PARAMETERS = ("temperature", "top_p", "max_tokens", "frequency_penalty", "presence_penalty", "seed")
-PROVIDERS = {  # well-known values of gen_ai.provider.name, by the end of the host's name
-    "api.openai.com": "openai",
-    "openai.azure.com": "azure.ai.openai",
-    "api.anthropic.com": "anthropic",
-    "amazonaws.com": "aws.bedrock",
-    "generativelanguage.googleapis.com": "gcp.gemini",
-    "aiplatform.googleapis.com": "gcp.vertex_ai",
-    "api.mistral.ai": "mistral_ai",
-    "api.groq.com": "groq",
-    "api.deepseek.com": "deepseek",
-    "api.x.ai": "x_ai",
-    "api.cohere.com": "cohere",
-    "api.perplexity.ai": "perplexity",
-}
 REASONS = {  # values of feature_flag.result.reason
     "weight": "split",
     "pin": "cached",
@@ -55,14 +40,6 @@ REASONS = {  # values of feature_flag.result.reason
     "stale": "stale",
     "unpinned": "split",
 }
-
-
-class Place(NamedTuple):
-    """Where an upstream is."""
-
-    provider: str
-    host: str
-    port: int
 
 
 class Trace:
@@ -108,7 +85,6 @@ class Tracing:
         self._flags = traces.flags
         self._cache_write = "cache_write" if traces.conventions == "latest" else "cache_creation"
         self._random = random
-        self._places = {upstream.name: place_of(upstream) for upstream in settings.providers}
 
     def begin(self, exchange: Managed) -> None:
         """Decide whether the request has a span, before it goes upstream."""
@@ -168,7 +144,7 @@ class Tracing:
         }
         member = exchange.worker.upstream.member_of(exchange.call)
         if member is not None:
-            place = self._places[member.name]
+            place = exchange.worker.places[member.name]
             found["gen_ai.provider.name"] = place.provider
             found["server.address"] = place.host
             found["server.port"] = place.port
@@ -284,10 +260,3 @@ def parameters(exchange: Managed, fields: Fields) -> Attributes:
         if type(value) in (int, float):
             found[f"gen_ai.request.{name}"] = value
     return found
-
-
-def place_of(upstream: Upstream) -> Place:
-    url = urlsplit(upstream.base_url)
-    host = url.hostname or ""
-    provider = next((name for end, name in PROVIDERS.items() if host.endswith(end)), upstream.name)
-    return Place(provider, host, url.port or (443 if url.scheme == "https" else 80))

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +16,7 @@ from gateway.analysis.rules import Rules
 from gateway.domain.judging import Item
 from gateway.domain.observation import Drawn
 from gateway.domain.pins import PinRules, View
+from gateway.domain.prompt import Version
 from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
 from gateway.domain.request_id import RequestId, sign
 from gateway.domain.rollout import Rollout
@@ -31,11 +32,12 @@ from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.feedback import PATH as FEEDBACK
 from gateway.proxy.feedback import Desk, FeedbackRequest
 from gateway.proxy.hotkeys import HotKeys
-from gateway.proxy.judging import Outbox, Said
+from gateway.proxy.judging import Outbox, Said, rules_of
 from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.named import Named, names_model
 from gateway.proxy.pins import PinBoard
+from gateway.proxy.places import place_of
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.router import Router
 from gateway.proxy.snapshots import Snapshots, Versions
@@ -44,7 +46,8 @@ from gateway.settings import Settings
 from gateway.storage import local
 from gateway.storage.base import Store
 from gateway.telemetry.counts import Counts
-from gateway.telemetry.export import Exporter, resource
+from gateway.telemetry.delivery import resource
+from gateway.telemetry.export import Exporter
 from gateway.wire.routes import ROUTES, error_shape
 from gateway.wire.selection import split_path
 
@@ -91,7 +94,8 @@ class Worker:
             store, ttl=settings.sessions.pin_ttl, patience=settings.sessions.lookup_timeout
         )
         self.sources = {path: api.session_sources(settings.sessions.sources) for path, api in ROUTES.items()}
-        self.counts = Counts(settings.limits.counted_versions)
+        self.places = {upstream.name: place_of(upstream) for upstream in settings.providers}
+        self.counts = Counts(settings.limits.counted_versions, settings.limits.counted_models)
         self.prices = PriceList(settings.prices)
         self.recorder = Recorder(
             store,
@@ -100,11 +104,8 @@ class Worker:
             now=self.store_now,
         )
         self.pins.known = self.recorder.pinned
-        self.outbox: Outbox | None = None
-        if settings.judge is not None:
-            self.outbox = Outbox(store, redact=settings.judge.redact, now=self.store_now)
-            self.outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
-            self.recorder.judge = self._to_judge
+        self.safety_rules = rules_of(settings)
+        self.outbox = self._judging(store)
         self.desk = Desk(store, self.keys, max_age=settings.feedback.max_age, now=self.store_now)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
@@ -185,6 +186,14 @@ class Worker:
         )
         return sign(id, self.keys[0]).encode()
 
+    def _judging(self, store: Store) -> Outbox | None:
+        if self.settings.judge is None:
+            return None
+        outbox = Outbox(store, redact=self.settings.judge.redact, now=self.store_now)
+        outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
+        self.recorder.judge = self._to_judge
+        return outbox
+
     def _to_judge(self, rollout: Rollout, unit: Drawn, said: Said) -> str:
         assert self.outbox is not None
         limit = rollout.rules.get("judge_limit", DEFAULT_RULES.judge_limit)
@@ -214,7 +223,7 @@ class Worker:
         self.read_overrides()
         await self._first_view()
         if self.tracing is not None:
-            self.exporter = Exporter(self.settings.traces, self.tracing.queue, resource(self.settings))
+            self.exporter = Exporter(self.settings.traces, self.tracing.queue, resource(self.settings.traces))
             self._tasks.append(loop.create_task(self.exporter.run()))
         self._server = await loop.create_server(self.edge.protocol_factory, sock=sock)
         self._tasks += [
@@ -253,7 +262,11 @@ class Worker:
             return
         logger.error("the store is not there (%s); serving baselines from the snapshot on disk", why)
         self.snapshots.restore(kept.deployments, kept.client_keys, time.time() - self.clock())
-        for version in kept.versions:
+        self._add(kept.versions)
+
+    def _add(self, versions: Iterable[Version]) -> None:
+        """What was kept on disk."""
+        for version in versions:
             try:
                 self.versions.add(version)
             except GatewayError as error:
@@ -323,6 +336,7 @@ class Worker:
             logger.error("overrides are left as they were: %s", slip)
         if overrides != self.snapshots.overrides:
             logger.warning("overrides on this machine are now %s", dict(overrides) or "none")
+            self._add(local.read_override_versions(self._directory))
         self.snapshots.overrides, self._override_slip = overrides, slip
 
     async def drain(self, limit: float, hurry: asyncio.Event | None = None) -> None:

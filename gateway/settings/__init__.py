@@ -7,7 +7,8 @@ string values and nowhere else. An error names the file, the field, the value an
     base        words for all sections
     providers   upstreams, breakers, prices
     judge       the judge's model, rubrics and limits
-    telemetry   traces, logs
+    safety      own rules, moderation, cases
+    telemetry   traces, metrics, logs
     model       every section, and the whole
     load        YAML to settings
 """
@@ -34,7 +35,8 @@ from gateway.settings.model import (
     policies_of,
 )
 from gateway.settings.providers import Breaker, Price, Upstream
-from gateway.settings.telemetry import Logs, Traces
+from gateway.settings.safety import Moderation, SafetyRule, SafetySettings
+from gateway.settings.telemetry import Logs, Metrics, Traces
 
 __all__ = [
     "KIB",
@@ -51,8 +53,12 @@ __all__ = [
     "Limits",
     "Listen",
     "Logs",
+    "Metrics",
+    "Moderation",
     "Price",
     "RedisSettings",
+    "SafetyRule",
+    "SafetySettings",
     "Section",
     "Seed",
     "SessionSource",

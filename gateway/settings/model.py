@@ -12,7 +12,8 @@ from gateway.settings.alerts import Alerts
 from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, Section
 from gateway.settings.judge import EvalSettings, JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
-from gateway.settings.telemetry import Logs, Traces
+from gateway.settings.safety import SafetySettings
+from gateway.settings.telemetry import Logs, Metrics, Traces
 
 
 class Listen(Section):
@@ -164,6 +165,8 @@ class Limits(Section):
     """Idle connections kept for one upstream by one worker."""
     prompt_cache: Annotated[int, Field(ge=2)] = 512
     """Compiled prompt versions kept in one worker."""
+    counted_models: Annotated[int, Field(ge=1)] = 16
+    """Providers and models that times and tokens of one version are counted apart for; others as `_other`."""
     counted_versions: Annotated[int, Field(ge=1)] = 512
     """Versions that /metrics counts apart; those used least lately are added up as `_other`."""
 
@@ -231,6 +234,10 @@ class EvidenceSettings(Section):
     """Sessions of one rollout held at once by the controller."""
     hard_stop: Annotated[int, Field(ge=1)] = 20
     """Roll back when so many first requests of the canary failed, all of them, and stable's did not."""
+    severe_hold: Annotated[int, Field(ge=1)] = 1
+    """Canary sessions with a confirmed severe flag that hold a rollout (docs/safety.md) …"""
+    severe_rollback: Annotated[int, Field(ge=1)] = 3
+    """… and that roll it back while no stable session has one."""
     incident_window: Seconds = 60.0
     """Seconds of stable's provider errors that an incident is seen in …"""
     incident_requests: Annotated[int, Field(ge=1)] = 20
@@ -291,6 +298,8 @@ class Settings(Section):
     feedback: FeedbackSettings = FeedbackSettings()
     judge: JudgeSettings | None = None
     evals: EvalSettings | None = None
+    safety: SafetySettings = SafetySettings()
+    metrics: Metrics = Metrics()
     traces: Traces = Traces()
     logs: Logs = Logs()
     policies: dict[NamePattern, dict[str, Any]] = {}

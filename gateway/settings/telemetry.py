@@ -19,35 +19,22 @@ class Logs(Section):
     """A line for each managed request, at its end: prompt, version, arm, outcome, status, seconds, ids."""
 
 
-class Traces(Section):
-    """Spans of managed requests, to an OpenTelemetry collector. They never hold a message's text."""
+class Collector(Section):
+    """Where OpenTelemetry goes."""
 
     endpoint: str | None = None
-    """The collector, for example http://127.0.0.1:4318, or :4317 with `protocol: grpc`; nothing: no
-    traces."""
+    """The collector, for example http://127.0.0.1:4318, or :4317 with `protocol: grpc`; nothing: none is
+    told."""
     protocol: Literal["http", "grpc"] = "http"
-    """OTLP by HTTP (protobuf, /v1/traces) or gRPC."""
+    """OTLP by HTTP (protobuf, /v1/traces and /v1/metrics) or gRPC."""
     headers: dict[HeaderName, HeaderValue] = Field(default={}, repr=False)
     """Headers (gRPC: metadata) of each export, for a collector that wants a key."""
-    sample: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of the requests that begin a trace; one that comes with a `traceparent` follows its flag."""
-    errors: bool = True
-    """Failed requests have a span also where they were not sampled."""
-    flags: bool = True
-    """Answers with a safety flag (evidence.flags) have one too."""
     conventions: Literal["v1.41", "latest"] = "v1.41"
-    """Names of the OpenTelemetry GenAI conventions; after 1.41 what is written to a cache is `cache_write`
-    instead of `cache_creation`."""
+    """Names of the OpenTelemetry GenAI conventions: those of 1.41, or what is proposed after it."""
     service_name: str = "prompt-canary-gateway"
-    """`service.name` of the spans."""
-    interval: Seconds = 2.0
-    """Between two exports, s."""
+    """`service.name` of what is exported."""
     timeout: Seconds = 5.0
     """Limit of one export, s."""
-    batch: Annotated[int, Field(ge=1, le=10_000)] = 256
-    """Spans of one export."""
-    queue: Annotated[int, Field(ge=1)] = 2048
-    """Spans that wait in one worker; more are dropped and counted."""
 
     @field_validator("endpoint")
     @classmethod
@@ -55,3 +42,28 @@ class Traces(Section):
         if value is not None and not re.match(r"https?://[^/\s?#@]+(/[^\s?#]*)?$", value):
             raise ValueError("must be http://host[:port] or https://host[:port]")
         return value
+
+
+class Metrics(Collector):
+    """What /metrics shows, to an OpenTelemetry collector; /metrics is there all the same."""
+
+    interval: Seconds = 15.0
+    """Between two exports, s."""
+
+
+class Traces(Collector):
+    """Spans of managed requests and of what is about them, to an OpenTelemetry collector. They never hold a
+    message's text."""
+
+    sample: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of the requests that begin a trace; one that comes with a `traceparent` follows its flag."""
+    errors: bool = True
+    """Failed requests have a span also where they were not sampled."""
+    flags: bool = True
+    """Answers with a safety flag (evidence.flags) have one too."""
+    interval: Seconds = 2.0
+    """Between two exports, s."""
+    batch: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """Spans of one export."""
+    queue: Annotated[int, Field(ge=1)] = 2048
+    """Spans that wait in one worker; more are dropped and counted."""

@@ -6,11 +6,11 @@ from random import Random
 
 import msgspec
 
-from gateway.analysis.decide import decide
+from gateway.analysis.decide import answer
 from gateway.analysis.evidence import Evidence
 from gateway.analysis.rules import Rules
 from gateway.analysis.sampling import rates
-from gateway.analysis.verdict import Position, Verdict
+from gateway.analysis.verdict import Position
 from gateway.domain.observation import Batch
 from gateway.domain.policy import Policy, read_policy
 from gateway.simulation.scenario import Scenario
@@ -66,7 +66,7 @@ class _Rollout:
         thresholds = known_thresholds(scenario, policy) if scenario.stable_known else None
         self.evidence = Evidence.start(policy, 0.0, thresholds, rules)
         self.position = Position("progressing", 0, 0.0, 0.0, weight, first.q1, first.q0)
-        self.verdict: Verdict | None = None
+        self.rule = ""
         self.outcome = "undecided"
         self.second = 0.0
         self.holds: dict[str, None] = {}
@@ -79,26 +79,26 @@ class _Rollout:
         if not self.evidence.alarm and second < self._next:
             return False
         self._next = second + LOOK_EVERY
-        verdict = self.verdict = decide(self.policy, self.position, self.evidence, second)
-        if verdict.action == "roll_back":
+        action, self.rule, _, hold, raised = answer(self.policy, self.position, self.evidence, second)
+        if action == "roll_back":
             self.outcome = "rolled_back"
-        elif verdict.action == "promote":
+        elif action == "promote":
             self.outcome = "promoted"
             if self.through_watch:
                 self._step(second, 1.0 - self.policy.holdback.share, in_watch=True)
                 return False
-        elif verdict.action == "advance":
+        elif action == "advance":
             if self.position.in_watch:
                 return True
             stage = self.position.stage + 1
             self._step(second, self.policy.stages[stage].weight(self.scenario.per_hour), stage=stage)
             return False
-        elif verdict.action == "raise_weight" and verdict.weight is not None:
-            self._publish(second, verdict.weight)
+        elif action == "raise_weight" and raised is not None:
+            self._publish(second, raised)
             self.position = msgspec.structs.replace(self.position, raises=self.position.raises + 1)
             return False
-        elif verdict.action == "hold" and verdict.hold is not None:
-            self.holds[verdict.hold] = None
+        elif action == "hold" and hold is not None:
+            self.holds[hold] = None
         return self.outcome != "undecided" and not (self.through_watch and self.outcome == "promoted")
 
     def _step(
@@ -134,7 +134,7 @@ class _Rollout:
             self.scenario.name,
             seed,
             self.outcome,
-            self.verdict.rule if self.verdict else "",
+            self.rule,
             self.second,
             counts.canary_sessions,
             counts.canary_requests,

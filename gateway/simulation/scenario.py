@@ -94,7 +94,7 @@ def timings() -> list[Scenario]:
         ),
     }
     scenarios = []
-    for rate, hours in ((2.0, 3.0), (20.0, 1.0), (100.0, 0.5), (500.0, 0.35)):
+    for rate, hours in ((2.0, 3.0), (20.0, 1.0), (100.0, 0.3), (500.0, 0.25)):
         for kind, (stable, changed) in kinds.items():
             scenarios.append(
                 Scenario(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from heapq import heappop, heappush
 from math import exp, log, pi, sin
 from random import Random
 
@@ -26,7 +25,7 @@ INPUT = 800  # tokens; an answer's token costs four times as much
 PRICE = 2.5e-6
 
 
-@dataclass(slots=True)
+@dataclass
 class Setting:
     """What the controller has published."""
 
@@ -35,7 +34,7 @@ class Setting:
     stepped_at: float
 
 
-@dataclass(slots=True)
+@dataclass
 class Counts:
     """Of sessions and requests, measured or not."""
 
@@ -97,22 +96,21 @@ class World:
         self.counts = Counts()
         self.salt = f"{rng.getrandbits(64):x}"
         self._rng = rng
-        self._heap: list[tuple[float, int, Evidence]] = []
+        self._written: dict[int, list[tuple[float, int, Evidence]]] = {}  # by the second of writing
         self._number = 0
 
     def seconds(self, limit: float) -> Iterator[tuple[float, list[Evidence]]]:
         """Every second in which something was written, or every fifth: what was written in it."""
         arrival = self._gap(0.0)
-        heap = self._heap
         second = 0.0
         while second < limit:
             second += 1.0
             while arrival < second:
                 self._session(arrival)
                 arrival += self._gap(arrival)
-            records = []
-            while heap and heap[0][0] < second:
-                records.append(heappop(heap)[2])
+            written = self._written.pop(int(second) - 1, [])
+            written.sort()
+            records = [record for _, _, record in written]
             if records or second % 5.0 == 0.0:
                 yield second, records
 
@@ -123,7 +121,7 @@ class World:
 
     def _write(self, at: float, record: Evidence) -> None:
         self._number += 1
-        heappush(self._heap, (at, self._number, record))
+        self._written.setdefault(int(at), []).append((at, self._number, record))
 
     def _session(self, at: float) -> None:
         scenario, setting, counts = self.scenario, self.setting, self.counts

@@ -21,6 +21,7 @@ as in Waudby-Smith, Wu, Ramdas, Karampatziakis & Mineiro 2024, arXiv:2210.10768.
 
 from bisect import bisect_right
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
@@ -28,7 +29,7 @@ from gateway.errors import InvalidValue
 from gateway.stats.wealth import Wealth
 
 ODDS = (1.1, 1.25, 1.6, 2.2, 3.5, 6.0, 15.0, 50.0)
-RISK = 0.9  # of its capital is the most that a bettor may lose on one unit
+RISK: Final = 0.9  # of its capital is the most that a bettor may lose on one unit
 
 
 def measured_share(weight: float, canary_rate: float, stable_rate: float) -> float:
@@ -74,7 +75,7 @@ class Harm(msgspec.Struct):
     def update(self, canary: bool, badness: float, share: float, predicted: float) -> None:
         """Fold one unit. Raises `InvalidValue`, and changes nothing, if it breaks a bound."""
         if not (0.0 <= badness <= 1.0 and 0.0 <= predicted <= 1.0 and 0.0 < share < 1.0):
-            _check(canary, badness, share, predicted)
+            check_unit(canary, badness, share, predicted)
         margin = self.margin
         rest = 1.0 - share
         outcome = rest * (badness - margin - predicted) if canary else share * (predicted - badness)
@@ -124,7 +125,7 @@ class NonInferiority(msgspec.Struct):
     def update(self, canary: bool, badness: float, share: float, predicted: float) -> None:
         """Fold one unit. Raises `InvalidValue`, and changes nothing, if it breaks a bound."""
         if not (0.0 <= badness <= 1.0 and 0.0 <= predicted <= 1.0 and 0.0 < share < 1.0):
-            _check(canary, badness, share, predicted)
+            check_unit(canary, badness, share, predicted)
         tolerance = self.tolerance
         rest = 1.0 - share
         outcome = rest * (tolerance + predicted - badness) if canary else share * (badness - predicted)
@@ -157,8 +158,8 @@ def _stakes_by_odds(share: float) -> tuple[float, ...]:
     return tuple((odds - 1.0) / (1.0 + share * (odds - 1.0)) for odds in ODDS)
 
 
-def _check(canary: bool, badness: float, share: float, predicted: float) -> None:
-    """A bound broken once, or one NaN, would falsify log E for ever."""
+def check_unit(canary: bool, badness: float, share: float, predicted: float) -> None:
+    """Raises `InvalidValue`: a bound broken once, or one NaN, would falsify log E for ever."""
     if not 0.0 <= badness <= 1.0:
         raise InvalidValue(f"badness {badness} is not a number from 0 to 1", param="badness")
     if not 0.0 <= predicted <= 1.0:

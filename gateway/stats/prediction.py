@@ -1,12 +1,15 @@
 """What the next unit's badness is expected to be, from the units before it."""
 
+from typing import Final
+
 import msgspec
 
 from gateway.stats.wealth import check_fraction
 
 HALF_LIFE = 100  # units after which a unit's influence has halved
-FLOOR, CAP = 0.002, 0.98  # near 0 or 1 a stake against the prediction could risk everything
-_STEP = 1.0 - 2.0 ** (-1.0 / HALF_LIFE)
+FLOOR: Final = 0.002  # near 0 or 1 a stake against the prediction could risk everything
+CAP: Final = 0.98
+STEP: Final = 1.0 - 2.0 ** (-1.0 / HALF_LIFE)
 
 
 class RunningMean(msgspec.Struct):
@@ -33,7 +36,7 @@ class RunningMean(msgspec.Struct):
     def update(self, badness: float) -> None:
         if not 0.0 <= badness <= 1.0:
             check_fraction(badness, "badness")
-        self.value += _STEP * (badness - self.value)
+        self.value += STEP * (badness - self.value)
 
     def get(self) -> float:
         """m, clipped to where bets are safe."""

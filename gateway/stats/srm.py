@@ -54,6 +54,14 @@ class SampleRatio(msgspec.Struct):
         wealth = self.wealth
         wealth.sums = [total + gain for total, gain in zip(wealth.sums, gains, strict=True)]
 
+    def add(self, canary: bool, share: float, count: int) -> None:
+        """The same for `count` units of one arm and share: order does not matter here."""
+        if not 0.0 < share < 1.0:
+            check_fraction(share, "share")
+            return
+        self.units += count
+        self.wealth.add([count * gain for gain in _gains(share)[1 if canary else 0]])
+
     def get(self) -> float:
         """log E, a finite number."""
         return self.wealth.get()

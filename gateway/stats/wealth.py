@@ -84,6 +84,10 @@ class Wealth(msgspec.Struct):
         """Multiply bettor k's capital by 1 + λ_k D; every factor must be above zero."""
         self.sums = grow(self.sums, outcome, stakes)
 
+    def add(self, gains: Sequence[float]) -> None:
+        """ln of what each bettor has won on further units."""
+        self.sums = _added(self.sums, gains)
+
     def start(self) -> None:
         """Open the next planned start at this moment."""
         if len(self.marks) >= self.later:

@@ -23,6 +23,7 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     checkpoint/{rollout}                       the fold's state and its place in the log
     judging                                    first answers that wait for the judge (a queue)
     bench/{rollout}                            model, rubric and prompt that a rollout is judged by
+    pace/{rollout}                             which share of its sessions the judge can afford
     calibration/{bench}                        how well the judge of that digest agrees with people
     evaluation/{prompt}/{number}               what a version's suite came to last
     spend/{day} · spend/{rollout}              what judging has cost
@@ -51,6 +52,8 @@ KEPT = "kept/"
 JUDGING = "judging"  # the queue
 SPENDING = "spend/"
 CONTROLLER = "controller"  # the lease
+QUEUES = (JUDGING, ALERTS)  # all that /metrics shows
+PACER = "judge-pace"  # the lease
 
 
 def deployment(prompt: str) -> str:
@@ -146,6 +149,10 @@ def checkpoint(rollout: str) -> str:
 
 def bench(rollout: str) -> str:
     return f"bench/{rollout}"
+
+
+def pace(rollout: str) -> str:
+    return f"pace/{rollout}"
 
 
 def calibration(bench: str) -> str:

@@ -23,6 +23,7 @@ from gateway.errors import ConfigError, InvalidValue
 
 SIGNING_KEY = "signing.key"
 OVERRIDES = "overrides.json"
+OVERRIDE_VERSIONS = "override-versions.json"
 SNAPSHOT = "snapshot.json"
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
@@ -98,6 +99,27 @@ def read_overrides(directory: Path) -> dict[str, int]:
 
 def write_overrides(directory: Path, overrides: dict[str, int]) -> None:
     replace_file(directory / OVERRIDES, msgspec.json.encode(overrides))
+
+
+def shown_overrides(directory: Path) -> dict[str, int] | str:
+    """For people: what is overridden, or what is wrong with the file."""
+    try:
+        return read_overrides(directory)
+    except ConfigError as error:
+        return error.message
+
+
+def read_override_versions(directory: Path) -> list[Version]:
+    """The versions that overrides name, as far as `override` could ask the store for them. Like the snapshot
+    a help for bad times: empty if they cannot be read."""
+    try:
+        return msgspec.json.decode((directory / OVERRIDE_VERSIONS).read_bytes(), type=list[Version])
+    except (OSError, msgspec.MsgspecError, InvalidValue):
+        return []
+
+
+def write_override_versions(directory: Path, versions: list[Version]) -> None:
+    replace_file(directory / OVERRIDE_VERSIONS, msgspec.json.encode(versions))
 
 
 def read_snapshot(directory: Path) -> Kept | None:

@@ -8,36 +8,75 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 
-from gateway.telemetry.histograms import LONG, OVERHEAD, SHORT, Histogram
+from gateway.telemetry.histograms import LONG, OVERHEAD, SHORT, TOKENS, Histogram
 from gateway.telemetry.metrics import OTHER, Sample
 
 OUTCOMES = ("ok", "prompt", "provider", "client")
 KINDS = ("input", "cache_read", "cache_write", "input_audio", "output", "reasoning", "output_audio")
 
 
-class VersionCounts:
-    """Of one version; `tokens` in the order of `KINDS`."""
+class ModelCounts:
+    """Whole answers of one model at one provider."""
 
-    __slots__ = (
-        "cost",
-        "estimated",
-        "first_token",
-        "gap",
-        "outcomes",
-        "tokens",
-        "total",
-        "unpriced",
-    )
+    __slots__ = ("first_token", "gap", "input", "output", "total")
 
     def __init__(self) -> None:
+        self.total = Histogram(LONG)
+        self.first_token = Histogram(LONG)
+        self.gap = Histogram(SHORT)
+        self.input = Histogram(TOKENS)
+        self.output = Histogram(TOKENS)
+
+    def took(self, total: float, first_token: float | None, gaps: Iterable[float]) -> None:
+        """Times of a whole answer, s; `gaps` are those between its events."""
+        self.total.record(total)
+        if first_token is not None:
+            self.first_token.record(first_token)
+        record = self.gap.record
+        for gap in gaps:
+            record(gap)
+
+    def used(self, input: int, output: int) -> None:
+        """Tokens of a whole answer, cached and reasoning ones too."""
+        self.input.record(input)
+        self.output.record(output)
+
+    def samples(self, labels: list[str]) -> list[Sample]:
+        return [
+            (name, [*labels, *more], histogram.values())
+            for name, more, histogram in (
+                ("total_seconds", [], self.total),
+                ("first_token_seconds", [], self.first_token),
+                ("gap_seconds", [], self.gap),
+                ("answer_tokens", ["input"], self.input),
+                ("answer_tokens", ["output"], self.output),
+            )
+            if histogram
+        ]
+
+
+class VersionCounts:
+    """Of one version; `tokens` in the order of `KINDS`. `models`: those that are counted apart."""
+
+    __slots__ = ("_models", "_most", "cost", "estimated", "outcomes", "tokens", "unpriced")
+
+    def __init__(self, models: int) -> None:
         self.outcomes: dict[tuple[str, str], int] = {}  # by arm and outcome
         self.tokens = [0] * len(KINDS)
         self.cost = 0.0
         self.unpriced = 0
         self.estimated = 0
-        self.total = Histogram(LONG)
-        self.first_token = Histogram(LONG)
-        self.gap = Histogram(SHORT)
+        self._most = models
+        self._models: dict[tuple[str, str], ModelCounts] = {}  # by provider and model
+
+    def of(self, provider: str, model: str) -> ModelCounts:
+        key = (provider, model)
+        found = self._models.get(key)
+        if found is None:
+            if len(self._models) >= self._most:  # clients can make names up
+                key = (OTHER, OTHER)
+            found = self._models.setdefault(key, ModelCounts())
+        return found
 
     def ended(self, arm: str, outcome: str) -> None:
         key = (arm, outcome)
@@ -52,15 +91,6 @@ class VersionCounts:
         else:
             self.cost += cost
         self.estimated += estimated
-
-    def took(self, total: float, first_token: float | None, gaps: Iterable[float]) -> None:
-        """Times of a whole answer, s; `gaps` are those between its events."""
-        self.total.record(total)
-        if first_token is not None:
-            self.first_token.record(first_token)
-        record = self.gap.record
-        for gap in gaps:
-            record(gap)
 
     def samples(self, prompt: str, version: str) -> list[Sample]:
         labels = [prompt, version]
@@ -83,23 +113,17 @@ class VersionCounts:
             )
             if value
         ]
-        found += [
-            (name, labels, histogram.values())
-            for name, histogram in (
-                ("total_seconds", self.total),
-                ("first_token_seconds", self.first_token),
-                ("gap_seconds", self.gap),
-            )
-            if histogram
-        ]
+        for (provider, model), counts in self._models.items():
+            found += counts.samples([*labels, provider, model])
         return found
 
 
 class Counts:
-    """`size`: versions that are counted apart."""
+    """`size`: versions that are counted apart; `models`: of each, models."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, models: int = 16) -> None:
         self._size = size
+        self._models = models
         self._told: dict[Hashable, int] = {}  # totals that others keep, as they were told last
         self._begin()
 
@@ -115,7 +139,7 @@ class Counts:
         if found is None:
             if len(self._versions) >= self._size:
                 key = (OTHER, 0)
-            found = self._versions.setdefault(key, VersionCounts())
+            found = self._versions.setdefault(key, VersionCounts(self._models))
         return found
 
     def refused(self, code: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from gateway.telemetry.histograms import LONG, OVERHEAD, SHORT
+from gateway.telemetry.histograms import LONG, OVERHEAD, SHORT, TOKENS
 
 PREFIX = "promptcanary_"
 OTHER = "_other"  # prompt of what is counted beyond the limit; no prompt has such a name
@@ -35,6 +35,7 @@ class Metric(NamedTuple):
 
 
 VERSION = ("prompt", "version")
+SERVED = (*VERSION, "provider", "model")
 
 METRICS: tuple[Metric, ...] = (
     # --- managed requests
@@ -69,9 +70,16 @@ METRICS: tuple[Metric, ...] = (
         VERSION,
         "Streams that ended before the provider told their usage: tokens and cost are estimated",
     ),
-    Metric("total_seconds", "histogram", VERSION, "From a request's head to its answer's last byte", LONG),
-    Metric("first_token_seconds", "histogram", VERSION, "From a request's head to the first token", LONG),
-    Metric("gap_seconds", "histogram", VERSION, "Between two reads of an event stream", SHORT),
+    Metric("total_seconds", "histogram", SERVED, "From a request's head to its answer's last byte", LONG),
+    Metric("first_token_seconds", "histogram", SERVED, "From a request's head to the first token", LONG),
+    Metric("gap_seconds", "histogram", SERVED, "Between two reads of an event stream", SHORT),
+    Metric(
+        "answer_tokens",
+        "histogram",
+        (*SERVED, "kind"),
+        "Tokens of one answer. kind: input, output, each with what is cached or reasoning in it",
+        TOKENS,
+    ),
     Metric(
         "overhead_seconds",
         "histogram",
@@ -98,6 +106,25 @@ METRICS: tuple[Metric, ...] = (
     Metric("evidence_dropped_total", "counter", (), "Records that did not fit into a worker's buffer"),
     Metric("evidence_waiting", "gauge", (), "Records on their way to the store"),
     Metric("judge_items_lost_total", "counter", (), "Answers for the judge that the store never took"),
+    # --- the judge
+    Metric(
+        "judge_answers_total",
+        "counter",
+        ("cause",),
+        "Answers that were judged, by why they have no score; none: they have one",
+        known=("none",),
+    ),
+    Metric("judge_calls_total", "counter", (), "Calls of the judge's model"),
+    Metric("judge_cost_usd_total", "counter", (), "What they cost by the price list"),
+    Metric("judge_under_way", "gauge", (), "Judgments under way"),
+    Metric("judge_concurrency", "gauge", (), "Judgments that can be under way at once (judge.concurrency)"),
+    Metric(
+        "judge_limit_usd",
+        "gauge",
+        ("period",),
+        "Limits of spending on judging, of a day and of a rollout; 0: none",
+        across="max",
+    ),
     # --- upstreams
     Metric("upstream_workers", "gauge", ("upstream", "state"), "Workers by the state of their breaker"),
     Metric("upstream_opened_total", "counter", ("upstream",), "Times that a worker's breaker opened"),
@@ -124,6 +151,12 @@ METRICS: tuple[Metric, ...] = (
         "Since the store last confirmed a worker's view; the oldest",
         across="max",
     ),
+    Metric(
+        "overrides",
+        "gauge",
+        VERSION,
+        "Workers that serve a version whatever the store says (prompt-canary override)",
+    ),
     Metric("processes", "gauge", ("role", "ready"), "Processes of this supervisor"),
     Metric(
         "process_restarts_total",
@@ -134,6 +167,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("store_up", "gauge", (), "1 if the store answers the process that answers /metrics"),
     Metric("store_revision", "gauge", (), "Commits so far"),
+    Metric("store_answer_seconds", "gauge", (), "How long the store took to answer that process just now"),
     Metric(
         "queue_items",
         "gauge",
@@ -171,6 +205,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("rollout_units", "gauge", ("prompt", "arm", "metric"), "Sessions compared"),
     Metric("rollout_judged_sessions", "gauge", ("prompt", "arm"), "Sessions that the judge should score"),
     Metric("rollout_scored_sessions", "gauge", ("prompt", "arm"), "Those of them that it has scored"),
+    Metric(
+        "rollout_judge_share",
+        "gauge",
+        ("prompt",),
+        "Of the sessions that the policy would have judged, the share that the judge can afford",
+    ),
     Metric("rollout_srm_e", "gauge", ("prompt", "stream"), "Evidence of a wrong sample ratio"),
     Metric("rollout_decided_at_seconds", "gauge", ("prompt",), "When it was decided last, store time"),
     Metric("rollout_evidence_dropped", "gauge", ("prompt",), "Records lost to full buffers"),

@@ -13,7 +13,7 @@ from gateway.telemetry.spans import Event, Link, Span, Value
 
 ERROR = 2  # Status.StatusCode
 SAMPLED = 1  # Span.flags
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 def varint(number: int) -> bytes:
@@ -36,25 +36,25 @@ def varint(number: int) -> bytes:
 _SMALL = tuple(bytes((number,)) for number in range(128))
 
 
-def _tag(field: int, kind: int) -> bytes:
-    return varint(field << 3 | kind)
+def tag(number: int, kind: int) -> bytes:
+    return varint(number << 3 | kind)
 
 
-def _field(field: int, value: bytes) -> bytes:
-    return _tag(field, _BYTES) + varint(len(value)) + value
+def field(number: int, value: bytes) -> bytes:
+    return tag(number, BYTES) + varint(len(value)) + value
 
 
-def _text(field: int, value: str) -> bytes:
-    return _field(field, value.encode("utf-8", "replace"))
+def text(number: int, value: str) -> bytes:
+    return field(number, value.encode("utf-8", "replace"))
 
 
-_STRING, _BOOL, _INT, _DOUBLE = _tag(1, _BYTES), _tag(2, _VARINT), _tag(3, _VARINT), _tag(4, _FIXED64)
+_STRING, _BOOL, _INT, _DOUBLE = tag(1, BYTES), tag(2, VARINT), tag(3, VARINT), tag(4, FIXED64)
 _SAMPLED = struct.pack("<I", SAMPLED)
-_FLAGS = _tag(6, _FIXED32) + _SAMPLED  # of Link
-_VALUE = _tag(2, _BYTES)  # of KeyValue
+_FLAGS = tag(6, FIXED32) + _SAMPLED  # of Link
+_VALUE = tag(2, BYTES)  # of KeyValue
 _DOUBLE_PACK = struct.Struct("<d").pack
 _NANOSECONDS = struct.Struct("<Q").pack
-_key = lru_cache(maxsize=256)(partial(_text, 1))  # names of attributes are few
+_key = lru_cache(maxsize=256)(partial(text, 1))  # names of attributes are few
 
 
 def _value(value: Value) -> bytes:
@@ -68,52 +68,52 @@ def _value(value: Value) -> bytes:
         return _INT + varint(value)
     if isinstance(value, float):
         return _DOUBLE + _DOUBLE_PACK(value)
-    return _field(5, b"".join(_field(1, _value(item)) for item in value))
+    return field(5, b"".join(field(1, _value(item)) for item in value))
 
 
-def _attributes(field: int, attributes: Mapping[str, Value]) -> bytes:
+def attributes(number: int, pairs: Mapping[str, Value]) -> bytes:
     """Repeated KeyValue."""
-    tag = _tag(field, _BYTES)
+    begin = tag(number, BYTES)
     parts: list[bytes] = []
-    for name, given in attributes.items():
+    for name, given in pairs.items():
         key, value = _key(name), _value(given)
         size = varint(len(value))
-        parts += (tag, varint(len(key) + 1 + len(size) + len(value)), key, _VALUE, size, value)
+        parts += (begin, varint(len(key) + 1 + len(size) + len(value)), key, _VALUE, size, value)
     return b"".join(parts)
 
 
 def _event(event: Event) -> bytes:
-    at = _tag(1, _FIXED64) + _NANOSECONDS(event.at)
-    return at + _text(2, event.name) + _attributes(3, event.attributes)
+    at = tag(1, FIXED64) + _NANOSECONDS(event.at)
+    return at + text(2, event.name) + attributes(3, event.attributes)
 
 
 def _link(link: Link) -> bytes:
-    return _field(1, link.trace) + _field(2, link.span) + _FLAGS
+    return field(1, link.trace) + field(2, link.span) + _FLAGS
 
 
 def encode_span(span: Span) -> bytes:
     """As a field of ScopeSpans."""
-    parts = [_field(1, span.trace), _field(2, span.span)]
+    parts = [field(1, span.trace), field(2, span.span)]
     if span.state:
-        parts.append(_text(3, span.state))
+        parts.append(text(3, span.state))
     if span.parent:
-        parts.append(_field(4, span.parent))
+        parts.append(field(4, span.parent))
     parts += [
-        _text(5, span.name),
-        _tag(6, _VARINT) + varint(span.kind),
-        _tag(7, _FIXED64) + _NANOSECONDS(span.start),
-        _tag(8, _FIXED64) + _NANOSECONDS(span.end),
-        _attributes(9, span.attributes),
-        *(_field(11, _event(event)) for event in span.events),
-        *(_field(13, _link(link)) for link in span.links),
+        text(5, span.name),
+        tag(6, VARINT) + varint(span.kind),
+        tag(7, FIXED64) + _NANOSECONDS(span.start),
+        tag(8, FIXED64) + _NANOSECONDS(span.end),
+        attributes(9, span.attributes),
+        *(field(11, _event(event)) for event in span.events),
+        *(field(13, _link(link)) for link in span.links),
     ]
     if span.error is not None:
-        parts.append(_field(15, _text(2, span.error) + _tag(3, _VARINT) + varint(ERROR)))
-    parts.append(_tag(16, _FIXED32) + _SAMPLED)
-    return _field(2, b"".join(parts))
+        parts.append(field(15, text(2, span.error) + tag(3, VARINT) + varint(ERROR)))
+    parts.append(tag(16, FIXED32) + _SAMPLED)
+    return field(2, b"".join(parts))
 
 
 def request(spans: Iterable[bytes], resource: Mapping[str, Value], scope: str) -> bytes:
     """ExportTraceServiceRequest of spans that `encode_span` made."""
-    scoped = _field(1, _text(1, scope)) + b"".join(spans)
-    return _field(1, _field(1, _attributes(1, resource)) + _field(2, scoped))
+    scoped = field(1, text(1, scope)) + b"".join(spans)
+    return field(1, field(1, attributes(1, resource)) + field(2, scoped))

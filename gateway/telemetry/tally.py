@@ -2,7 +2,7 @@
 
 What a process tells are differences, so a sum never goes back: not when a worker dies, nor when another takes
 its place. Versions beyond `size` give their counts to `OTHER`, those first that were counted least lately;
-the sum over all stays what it was.
+the sum over all stays what it was. A version's models beyond `models` are counted as `OTHER` from the start.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
-from gateway.telemetry.metrics import BY_NAME, METRICS, OTHER, VERSION, Sample
+from gateway.telemetry.metrics import BY_NAME, METRICS, OTHER, SERVED, VERSION, Sample
 
 Series = dict[tuple[str, tuple[str, ...]], list[float]]  # by metric and the labels after prompt and version
 
 
 class Tally:
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, models: int = 16) -> None:
         self.size = size
+        self.models = models
+        self._served: dict[tuple[str, ...], set[tuple[str, ...]]] = {}  # of a version: provider and model
         self._plain: Series = {
             (metric.name, labels): [0]
             for metric in METRICS
@@ -29,10 +31,22 @@ class Tally:
 
     def add(self, samples: Iterable[Sample]) -> None:
         for name, labels, values in samples:
-            if BY_NAME[name].labels[:2] != VERSION:
+            known = BY_NAME[name].labels
+            if known[:2] != VERSION:
                 _add(self._plain, name, tuple(labels), values)
-            else:
-                _add(self._of(tuple(labels[:2])), name, tuple(labels[2:]), values)
+                continue
+            version, more = tuple(labels[:2]), tuple(labels[2:])
+            if known[2:4] == SERVED[2:]:
+                more = (*self._bounded(version, more[:2]), *more[2:])
+            _add(self._of(version), name, more, values)
+
+    def _bounded(self, version: tuple[str, ...], served: tuple[str, ...]) -> tuple[str, ...]:
+        seen = self._served.setdefault(version, set())
+        if served not in seen:
+            if len(seen) >= self.models:
+                return (OTHER, OTHER)
+            seen.add(served)
+        return served
 
     def _of(self, version: tuple[str, ...]) -> Series:
         if version[0] == OTHER:
@@ -42,9 +56,11 @@ class Tally:
             self._versions.move_to_end(version)
             return series
         while len(self._versions) >= self.size:
-            _, least = self._versions.popitem(last=False)
+            gone, least = self._versions.popitem(last=False)
+            self._served.pop(gone, None)
             for (name, labels), values in least.items():
-                _add(self._other, name, labels, values)
+                more = (OTHER, OTHER, *labels[2:]) if BY_NAME[name].labels[2:4] == SERVED[2:] else labels
+                _add(self._other, name, more, values)
         return self._versions.setdefault(version, {})
 
     def __iter__(self) -> Iterator[Sample]:

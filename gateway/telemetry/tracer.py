@@ -15,7 +15,9 @@ from contextvars import ContextVar
 from random import Random
 
 from gateway.settings import Settings
-from gateway.telemetry.export import Exporter, resource
+from gateway.telemetry.delivery import resource
+from gateway.telemetry.export import Exporter
+from gateway.telemetry.metrics import Sample
 from gateway.telemetry.spans import INTERNAL, LINK_BYTES, Attributes, Event, Link, Span, SpanQueue
 
 RESULT = "gen_ai.evaluation.result"  # event of the GenAI conventions
@@ -56,6 +58,8 @@ class Tracer:
 
     def __init__(self, queue: SpanQueue | None = None, random: Random | None = None) -> None:
         self.queue = queue
+        self.exporter: Exporter | None = None
+        self._told = 0, 0  # sent and dropped, as they were told last
         self._random = random or Random(0)
 
     @contextlib.contextmanager
@@ -94,6 +98,19 @@ class Tracer:
                     )
                 )  # fmt: skip
 
+    def counted(self) -> list[Sample]:
+        """By how much its counts have risen since the last time."""
+        if self.queue is None or self.exporter is None:
+            return []
+        before, now = self._told, (self.exporter.sent, self.queue.dropped)
+        self._told = now
+        names = ("spans_sent_total", "spans_dropped_total")
+        rises = zip(names, now, before, strict=True)
+        return [(name, (), (risen - last,)) for name, risen, last in rises if risen != last]
+
+    def standing(self) -> list[Sample]:
+        return [] if self.queue is None else [("spans_waiting", (), (len(self.queue),))]
+
 
 _CURRENT: ContextVar[Work | None] = ContextVar("work", default=None)
 
@@ -126,10 +143,12 @@ async def exporting(settings: Settings, random: Random) -> AsyncIterator[Tracer]
         yield Tracer()
         return
     queue = SpanQueue(settings.traces.queue)
-    exporter = Exporter(settings.traces, queue, resource(settings))
+    exporter = Exporter(settings.traces, queue, resource(settings.traces))
     running = asyncio.create_task(exporter.run())
     try:
-        yield Tracer(queue, random)
+        tracer = Tracer(queue, random)
+        tracer.exporter = exporter
+        yield tracer
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -14,7 +14,19 @@ from gateway.control.library import StoreLibrary
 from gateway.control.operations import StoreOperations
 from gateway.domain.policy import POLICIES, Policy
 from gateway.storage.base import Store
-from gateway.web import alerts, events, explain, fleet, judging, keys, library, openapi, prompts, rollouts
+from gateway.web import (
+    alerts,
+    assessing,
+    events,
+    explain,
+    fleet,
+    judging,
+    keys,
+    library,
+    openapi,
+    prompts,
+    rollouts,
+)
 from gateway.web.answers import Handler, answer, problems
 from gateway.web.door import Door, bearer
 from gateway.web.events import STREAMS, Streams
@@ -66,6 +78,7 @@ ROUTES: tuple[Route, ...] = (
     *keys.ROUTES,
     *alerts.ROUTES,
     *explain.ROUTES,
+    *assessing.ROUTES,
     *library.ROUTES,
     *judging.ROUTES,
     *events.ROUTES,

@@ -21,7 +21,7 @@ from gateway.wire.api import Injected, Recipe, Request, SystemRole
 from gateway.wire.chat_events import ChatScanner
 from gateway.wire.error_body import error_body, sse_error
 from gateway.wire.options import Option, apply_options, check_reserved, compile_options
-from gateway.wire.reading import decode_list, model_of, stream_of
+from gateway.wire.reading import beginning, decode_list, model_of, stream_of
 from gateway.wire.shapes import Turn
 from gateway.wire.splice import Edit, Fields, elements, gaps, replace, split
 from gateway.wire.usage import read_answer
@@ -126,8 +126,8 @@ def inspect(fields: Fields) -> Request:
         messages=len(turns),
         has_assistant_turn=has_assistant,
         system_role=None if system is None else "system" if system.role == "system" else "developer",
-        first_system=b"" if system is None else bytes(system.content),
-        first_user=b"" if user is None else bytes(user.content),
+        first_system=b"" if system is None else beginning(system.content),
+        first_user=b"" if user is None else beginning(user.content),
     )
 
 

@@ -21,7 +21,7 @@ from gateway.wire.api import Injected, Recipe, Request
 from gateway.wire.error_body import anthropic_error, event
 from gateway.wire.messages_events import MessagesScanner
 from gateway.wire.options import Option, apply_options, check_reserved, compile_options
-from gateway.wire.reading import decode_list, model_of, short, stream_of, text_json
+from gateway.wire.reading import beginning, decode_list, model_of, short, stream_of, text_json
 from gateway.wire.splice import Edit, Fields, elements, gaps, replace
 from gateway.wire.usage import Answer, finish_word, parse_usage
 
@@ -123,18 +123,18 @@ def inspect(fields: Fields) -> Request:
 def _steady(content: msgspec.Raw) -> bytes:
     """Content without `cache_control`, which clients move from turn to turn; a text block is its text."""
     if not _begins(content, b"["):
-        return bytes(content)
+        return beginning(content)
     try:
         blocks = _BLOCKS.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return bytes(content)  # the provider says best what it does not understand
+        return beginning(content)  # the provider says best what it does not understand
     parts = []
     for block in blocks:
         block.pop("cache_control", None)
         if block.keys() == {"type", "text"}:
-            parts.append(bytes(block["text"]))
+            parts.append(beginning(block["text"]))
         else:
-            parts += [key.encode() + b":" + bytes(value) for key, value in block.items()]
+            parts += [key.encode() + b":" + beginning(value) for key, value in block.items()]
     return b"\0".join(parts)
 
 

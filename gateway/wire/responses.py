@@ -20,7 +20,7 @@ from gateway.errors import GatewayError, InvalidValue, SystemMessageRefused
 from gateway.wire.api import Injected, Recipe, Request, SystemRole
 from gateway.wire.error_body import error_body, event, openai_error
 from gateway.wire.options import Option, apply_options, check_reserved, compile_options
-from gateway.wire.reading import decode_list, model_of, short, stream_of, text_json
+from gateway.wire.reading import beginning, decode_list, model_of, short, stream_of, text_json
 from gateway.wire.responses_events import ResponsesScanner, outcome
 from gateway.wire.splice import Edit, Fields, elements, gaps, replace
 from gateway.wire.usage import Answer
@@ -124,10 +124,10 @@ def inspect(fields: Fields) -> Request:
     first_system = b""
     if system is not None:
         role = "system" if system.role == "system" else "developer"
-        first_system = bytes(system.content)
+        first_system = beginning(system.content)
     if not fields.is_null("instructions"):
         role = role or "system"
-        first_system = bytes(fields.get("instructions") or b"")
+        first_system = beginning(fields.get("instructions") or msgspec.Raw())
     answered = any(item.role == "assistant" or item.type in _OUTPUT_TYPES for item in items)
     return Request(
         stream=stream_of(fields),
@@ -136,7 +136,7 @@ def inspect(fields: Fields) -> Request:
         has_assistant_turn=answered or not fields.is_null("previous_response_id"),
         system_role=role,
         first_system=first_system,
-        first_user=b"" if user is None else bytes(user.content),
+        first_user=b"" if user is None else beginning(user.content),
     )
 
 

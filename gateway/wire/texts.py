@@ -9,12 +9,12 @@ end, where the user's last words are, an answer its beginning.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
-from gateway.wire.splice import Fields
+from gateway.wire.splice import LARGE, Fields
 
 TURNS = ("messages", "input")  # chat and messages; responses
 _REFUSAL = re.compile(rb'"refusal"\s*:\s*"[^"]')
@@ -30,6 +30,7 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
+_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def question_of(fields: Fields, most: int) -> str:
@@ -37,8 +38,26 @@ def question_of(fields: Fields, most: int) -> str:
     for name in TURNS:
         raw = fields.values.get(name)
         if raw is not None:
-            return last_bytes("\n\n".join(_turns(_decoded(raw))), most)
+            turns = _turns(_decoded(raw), most) if len(raw) <= LARGE else _newest(raw, most)
+            return last_bytes("\n\n".join(turns), most)
     return ""
+
+
+def _newest(raw: msgspec.Raw, most: int) -> Iterable[str]:
+    """Of a long conversation the turns that make up its last `most` bytes; no other is decoded."""
+    try:
+        elements = _ELEMENTS.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _turns(_decoded(raw), most)  # a string
+    found: list[str] = []
+    left = most
+    for element in reversed(elements[-MOST_PARTS:]):
+        for said in _turns([_decoded(element)], most):
+            found.append(said)
+            left -= len(said)
+        if left < 0:
+            break
+    return reversed(found)
 
 
 def answer_of(body: bytes, most: int) -> str:
@@ -116,9 +135,10 @@ def _item(item: Any) -> Iterator[str]:
         yield from said_by_block(item)
 
 
-def _turns(turns: Any) -> Iterator[str]:
+def _turns(turns: Any, most: int) -> Iterator[str]:
+    """Each at least with its last `most` characters."""
     if isinstance(turns, str):
-        yield turns
+        yield turns[-most:]
         return
     for turn in turns[-MOST_PARTS:] if isinstance(turns, list) else ():
         if not isinstance(turn, dict):
@@ -126,6 +146,7 @@ def _turns(turns: Any) -> Iterator[str]:
         role = turn.get("role")
         text = "".join(said_by_message(turn) if "tool_calls" in turn else _item(turn))
         if text:
+            text = text[-most:]
             yield f"{role}: {text}" if isinstance(role, str) else text
 
 

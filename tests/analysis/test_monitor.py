@@ -13,7 +13,7 @@ RULES = Rules()
 def incident(requests: list[tuple[float, bool]], now: float, before: float = 0.0) -> bool:
     watched = Incident(before=before)
     for at, failed in requests:
-        watched.add(at, failed)
+        watched.add(at, 1, int(failed))
         watched.update(at, RULES)
     return watched.update(now, RULES)
 

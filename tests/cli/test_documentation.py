@@ -19,7 +19,7 @@ EXAMPLE = re.compile(r"Example: (.*)", re.DOTALL)
 WITHOUT_JSON = {"serve", "completion"}
 OF_THIS_MACHINE = {
     *("serve", "demo", "doctor", "completion", "config check", "config reference", "override"),
-    *("plan", "simulate", "eval"),
+    *("plan", "simulate", "eval", "suite check", "suite import", "judge calibrate"),
 }
 
 

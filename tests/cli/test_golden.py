@@ -33,6 +33,13 @@ signing_keys: ["0123456789abcdef0123456789abcdef"]
 """
 PROMPT = "---\nname: support-agent\nmetadata:\n  change: {change}\n{suite}---\nsystem:\nEdition {edition}.\n"
 SUITE = "  canary: {suite: evals/s.yaml}\n"
+FILES = {
+    "suite.yaml": "tests:\n  - {vars: {input: Hi}, assert: [{type: not-is-refusal}]}\n",
+    "broken.yaml": "tests:\n  - {vars: {input: Hi}, assert: [{type: magic}]}\n",
+    "samples.jsonl": '{"input": "Capital of France?", "ideal": ["Paris", "paris"]}\n',
+    "results.xml": '<testsuite name="s"><testcase name="a return"/><testcase name="a parcel">'
+    '<failure message="too long"/></testcase></testsuite>',
+}
 # What is learned by name at its first appearance, and what is merely covered.
 LEARNED = {
     "rollout": r"rollout ([0-9a-f]{12})\b",
@@ -60,6 +67,8 @@ class Terminal:
         (folder / "one.prompty").write_text(PROMPT.format(change="first", suite="", edition=1))
         (folder / "two.prompty").write_text(PROMPT.format(change="shorter", suite=SUITE, edition=2))
         kept = ("PATH", "HOME", "LANG", "PYTHONPATH")
+        for name, text in FILES.items():
+            (folder / name).write_text(text)
         self.environment = {name: os.environ[name] for name in kept if name in os.environ}
         self.environment |= {"USER": "ann", "PROMPT_CANARY_CONFIG": "gateway.yaml", "COLUMNS": "100"}
 

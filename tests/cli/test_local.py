@@ -1,6 +1,5 @@
 """Commands that concern this machine, and what goes wrong before there is a store."""
 
-import json
 import socket
 from pathlib import Path
 
@@ -12,34 +11,6 @@ from tests.cli.conftest import Cli
 from tests.support.prompts import prompt_text
 
 ROOT = Path(__file__).parents[2]
-
-
-def test_overrides_are_a_file_of_this_machine(on_store: Cli) -> None:
-    on_store("override", "support-agent=2")
-    on_store("override", "other=1")
-    assert json.loads((on_store.folder / "data" / "overrides.json").read_bytes()) == {
-        "support-agent": 2,
-        "other": 1,
-    }
-    assert (on_store("override", "--clear", "other", "--json")).json == {"support-agent": 2}
-    assert "support-agent  2" in (on_store("override", "--list")).out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        ((), 2),
-        (("a=1", "--list"), 2),
-        (("a=0",), 1),
-        (("a",), 1),
-        (("No=1",), 1),
-        (("--clear", "nobody"), 1),
-    ],
-)
-def test_bad_overrides_are_refused(on_store: Cli, arguments: tuple[str, ...], code: int) -> None:
-    result = on_store("override", *arguments)
-    assert (result.code, result.out) == (code, "")
-    assert result.err
 
 
 def test_config_check(local: Cli) -> None:

@@ -135,3 +135,23 @@ def test_a_raise_that_is_announced_is_waited_for() -> None:
     again = verdict("raise_weight", weight=0.5)
     assert act(raised.planned.deployment, again, QUIET, 10.5) is None
     assert rollout_of(act(raised.planned.deployment, again, QUIET, 11.5)).raises == 2
+
+
+def test_what_the_judge_can_afford_lowers_both_arms_alike_also_while_it_holds() -> None:
+    deployment = started()
+    before = rollout_of(Act("sample", plan.Planned(deployment))).weights[-1]
+    slow = QUIET._replace(judged=0.25)
+    for given in (verdict("bake"), verdict("hold", hold="completeness")):
+        at, held = 10.0, deployment
+        done = act(held, given, slow, at)
+        if given.action == "hold":  # the hold first, then the rates
+            assert done is not None
+            assert done.event == "hold"
+            held, at = done.planned.deployment, 11.0
+            done = act(held, given, slow, at)
+        assert done is not None
+        assert done.event == "sample"
+        after = rollout_of(done).weights[-1]
+        assert (after.j1, after.j0) == (before.j1 / 4, before.j0 / 4)
+        assert (after.value, after.q1, after.q0) == (before.value, before.q1, before.q0)
+        assert act(done.planned.deployment, given, slow, at + 5.0) is None

@@ -122,11 +122,11 @@ def test_a_paused_rollout_waits() -> None:
             step(paused)
 
 
-def test_sample_rates_change_at_once_but_never_withdraw_an_announced_raise() -> None:
+def test_sample_rates_are_announced_and_never_withdraw_an_announced_raise() -> None:
     rates = Rates(0.5, 0.9, 1.0, 0.3)
     assert stages.sample(started(), rates, now=0.5).deployment == started()
     changed = rollout(stages.sample(started(), rates, now=5.0).deployment)
-    weight = changed.weight_at(5.0)
+    weight = changed.weight_at(5.0 + RAISE_LEAD)
     assert (weight.value, weight.q1, weight.q0, weight.j0) == (0.05, 0.5, 0.9, 0.3)
     assert changed.drawn_under(0.05, 1.0, 1.0, 3.0) == changed.weights[0]
     assert changed.drawn_under(0.05, 0.5, 0.9, 6.0) == weight

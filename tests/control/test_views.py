@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from gateway.analysis.verdict import Verdict
 from gateway.control import plan
 from gateway.control.baseline import Beginning
+from gateway.control.case import Summary
 from gateway.control.plan import By, Under
 from gateway.control.views import rollout_view, warnings
 from gateway.domain.policy import POLICIES
@@ -54,3 +56,11 @@ def test_what_needs_no_more_evidence_is_not_warned_of() -> None:
 def test_until_the_controller_has_seen_the_traffic_it_is_that_of_the_rollout_before() -> None:
     assert rollout_view(started(), 5.0).warnings == ()
     assert rollout_view(started(), 5.0, known=Beginning(sessions_per_hour=5.0)).warnings != ()
+
+
+def test_gates_without_data_are_warned_of_until_they_have_passed() -> None:
+    verdict = Verdict("bake", "gates", "waiting", 1, 9.0, without_data=("cost: none has a price",))
+    seen = Summary("r1", 9.0, 3, 1000.0, verdict)
+    assert rollout_view(started(), 9.0, seen).warnings == ("cost: none has a price",)
+    assert rollout_view(replace(started(), watch_since=9.0), 9.0, seen).warnings == ()
+    assert rollout_view(replace(started(), phase="aborted"), 9.0, seen).warnings == ()

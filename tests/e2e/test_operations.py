@@ -321,6 +321,12 @@ def test_a_prompt_file_that_cannot_be_read(folder: Path) -> None:
 # --- the store is away
 
 
+def metrics(gateway: Gateway) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.admin}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
 def override(gateway: Gateway, *arguments: str) -> None:
     command = [sys.executable, "-m", "gateway", "override", *arguments, "--config", str(gateway.config)]
     subprocess.run(command, check=True, capture_output=True, timeout=30)
@@ -363,6 +369,27 @@ async def test_without_the_store_baselines_are_served_and_overrides_work(
         redis_server.start()
         await becomes(2)
         await until(lambda: bool(gateway.ready()["store"]["ready"]))
+
+
+@pytest.mark.redis
+async def test_a_version_that_no_worker_has_loaded_is_served_by_an_override_without_the_store(
+    folder: Path, redis_server: RedisServer
+) -> None:
+    store = f"{{kind: redis, url: '{redis_server.url}', prefix: late}}"
+    gateway = make_gateway(folder, store=store, workers=1)
+    with running(gateway):
+        second = gateway.push("second")
+        assert gateway.ready()["overrides"] == {}
+    override(gateway, f"greeter={second}")
+    redis_server.kill()
+    with running(gateway):
+        answer = await ask_once(gateway.port, BODY)
+        assert (answer.version, answer.headers["x-prompt-reason"]) == (second, "override")
+        status = gateway.ready()
+        assert (status["overrides"], status["store"]["ready"]) == ({"greeter": second}, False)
+        assert f"overrides on this machine are now {{'greeter': {second}}}" in gateway.log()
+        shown = f'promptcanary_overrides{{prompt="greeter",version="{second}"}} 1'
+        await until(lambda: shown in metrics(gateway))
 
 
 # --- roles

@@ -15,9 +15,10 @@ import pytest
 import yaml
 
 from gateway.telemetry.exposition import OPENMETRICS
+from gateway.telemetry.labels import LABELS
 from gateway.telemetry.metrics import METRICS, PREFIX
 from tests.support.gateway import Gateway, ask_once, make_gateway, running
-from tests.support.metrics import scraped
+from tests.support.metrics import LABEL, scraped
 from tests.support.prometheus import PROMTOOL, Prometheus, need_prometheus, running_prometheus
 from tests.support.worker import chat_body
 
@@ -26,10 +27,6 @@ RULES = CONFIG / "prometheus" / "rules.yml"
 DASHBOARD = json.loads((CONFIG / "grafana" / "dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 SCENARIO = "default: {first_token_ms: 5, gap_ms: 5, tokens: 5, tokens_spread: 0}\n"
-QUIET = {  # nothing of it happens in this test
-    "promptcanary_refused_requests_total",
-    "promptcanary_sessionless_requests_total",
-}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +48,7 @@ def prometheus(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> It
     with running_prometheus(folder, target=gateway.admin, rules=RULES) as prometheus:
         until(lambda: bool(prometheus.query("promptcanary_requests_total > 0")))
         asyncio.run(ask(gateway))
-        until(lambda: value(prometheus, "sum(promptcanary_requests_total)") == 80)
+        until(lambda: value(prometheus, "sum(promptcanary_requests_total)") == 84)
         until(lambda: value(prometheus, "sum(rate(promptcanary_requests_total[1m]))") > 0)
         yield prometheus
 
@@ -61,6 +58,9 @@ async def ask(gateway: Gateway) -> None:
         session = {"x-session-id": str(number)}
         await ask_once(gateway.port, chat_body(model="gpt-4o-mini"), session)
         await ask_once(gateway.port, chat_body(model="gpt-4o-mini", stream=True), session)
+    for _ in range(2):  # of no session, and refused
+        await ask_once(gateway.port, chat_body(model="gpt-4o-mini"), {"x-session-id": "long" * 200})
+        await ask_once(gateway.port, b"{", {})
 
 
 def until(condition: Callable[[], bool], limit: float = 30.0) -> None:
@@ -96,6 +96,17 @@ def test_promtool_finds_nothing_to_say(gateway: Gateway) -> None:
     assert scraped(gateway, OPENMETRICS).endswith("# EOF\n")
 
 
+def test_labels_have_only_the_words_of_the_table(gateway: Gateway) -> None:
+    seen: dict[str, set[str]] = {}
+    for name, value in LABEL.findall(scraped(gateway)):
+        seen.setdefault(name, set()).add(value)
+    del seen["le"]
+    assert set(seen) <= set(LABELS)
+    assert len(seen) > 15
+    for name, values in seen.items():
+        assert values <= set(LABELS[name].words) or not LABELS[name].words, name
+
+
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 def test_each_panel_of_the_dashboard_has_an_answer(prometheus: Prometheus, panel: dict[str, Any]) -> None:
     for target in panel["targets"]:
@@ -104,7 +115,7 @@ def test_each_panel_of_the_dashboard_has_an_answer(prometheus: Prometheus, panel
         known = {PREFIX + metric.name for metric in METRICS}
         assert {re.sub(r"_bucket$", "", name) for name in names} <= known
         results = prometheus.query(expression)
-        assert results or names & QUIET, expression
+        assert results, expression
         labels = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
         for result in results:
             assert labels <= set(result["metric"]), expression

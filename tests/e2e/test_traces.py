@@ -14,7 +14,7 @@ from gateway.domain.observation import Observed, decode_batch
 from gateway.proxy.gauges import counted, standing
 from gateway.storage import keys
 from gateway.telemetry import grpc as own_grpc
-from gateway.telemetry.export import GRPC_PATH
+from gateway.telemetry.delivery import TRACES
 from tests.support.collector import Collector, Protocol, attributes, running_collector
 from tests.support.metrics import by_key
 from tests.support.scripted_provider import on_uvloop
@@ -237,7 +237,7 @@ async def test_the_last_spans_go_out_at_the_end(tmp_path: Path) -> None:
 async def test_a_large_grpc_message_waits_for_the_server_s_windows(tmp_path: Path) -> None:
     async with running_collector(Collector("grpc")) as collector:
         big = _unknown_field(b"x" * 1_000_000)
-        await own_grpc.call(("127.0.0.1", collector.port), GRPC_PATH, big)
+        await own_grpc.call(("127.0.0.1", collector.port), TRACES.grpc, big)
         with pytest.raises(own_grpc.GrpcFailed) as raised:
             await own_grpc.call(("127.0.0.1", collector.port), "/nobody/Knows", b"")
         assert raised.value.status == grpc.StatusCode.UNIMPLEMENTED.value[0]
@@ -262,5 +262,5 @@ async def test_a_server_of_another_kind_is_a_failure_and_no_crash() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises((own_grpc.GrpcFailed, OSError)):
-        await own_grpc.call(("127.0.0.1", port), GRPC_PATH, b"")
+        await own_grpc.call(("127.0.0.1", port), TRACES.grpc, b"")
     server.close()

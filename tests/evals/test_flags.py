@@ -8,10 +8,12 @@ import time
 import pytest
 
 from gateway.domain.prompt import Content, Message, Part
+from gateway.errors import ConfigError, InvalidValue
 from gateway.evals import detect
 from gateway.evals.detect import Probes, probes_of
-from gateway.evals.flags import FLAGS, MOST, flags_of
-from gateway.settings import EvidenceSettings
+from gateway.evals.flags import FLAGS, MOST, flags_of, own_rule
+from gateway.proxy.judging import rules_of
+from gateway.settings import EvidenceSettings, SafetyRule, SafetySettings, Settings
 from tests.evals.corpus import CORPUS, REFUSALS
 
 LIMIT = 300e-6  # s
@@ -115,3 +117,26 @@ def _timed(text: str, probes: Probes) -> float:
     started = time.perf_counter()
     flags_of(text, "user: hello", probes=probes, finish_reason="stop")
     return time.perf_counter() - started
+
+
+# --- own rules
+
+
+def test_own_rules_are_flags_with_their_names() -> None:
+    rules = (
+        own_rule("codename", "(?i)project falcon", severe=True),
+        own_rule("greeting", r"^Héllo\b", severe=False),
+    )
+    assert flags_of("Héllo. Ask for Project FALCON.", "", rules=rules) == ("severe:codename", "rule:greeting")
+    assert flags_of("Hello. Ask for a falcon.", "", rules=rules) == ()
+    assert flags_of("x" * MOST + "project falcon", "", rules=rules) == ("loop",)
+    with pytest.raises(InvalidValue, match=r"rule look: .* is no RE2 expression"):
+        own_rule("look", "(?=a)", severe=False)
+
+
+def test_own_rules_are_read_from_the_configuration() -> None:
+    settings = SafetySettings(rules=(SafetyRule(name="codename", pattern="falcon", severe=True),))
+    assert settings.moderation is None
+    broken = {"upstream": {"base_url": "http://x"}, "safety": {"rules": [{"name": "bad", "pattern": "("}]}}
+    with pytest.raises(ConfigError, match=r"safety\.rules: rule bad: "):
+        rules_of(Settings.model_validate(broken))

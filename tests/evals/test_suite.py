@@ -140,3 +140,11 @@ def test_constraints_are_the_safety_checks_and_what_is_said_to_be_one() -> None:
     assert [each.always for each in case.asserts] == [False, True]
     (case,) = read(one("{type: guardrails}")).cases
     assert case.asserts[1].always
+
+
+def test_what_was_said_before_is_part_of_a_case() -> None:
+    suite = read(one("{type: is-json}", "    messages: [{role: user, content: Hi}]\n"))
+    assert suite.cases[0].messages == ({"role": "user", "content": "Hi"},)
+    for wrong in ("[{role: system, content: x}]", "[{role: user}]", "Hi", "[1]"):
+        with pytest.raises(InvalidValue, match=r"support\.yaml:2: "):
+            read(one("{type: is-json}", f"    messages: {wrong}\n"))

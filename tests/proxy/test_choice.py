@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from gateway.proxy.gauges import standing
 from gateway.storage import local
 from tests.support.scripted_provider import on_uvloop
 from tests.support.worker import BY, Reply, WorkerStage, chat_body, worker_stage
@@ -72,6 +74,23 @@ async def test_an_override_wins_over_all_and_may_name_what_is_not_there(tmp_path
         stage.worker.read_overrides()
         assert refused(await ask(stage, "greeter")) == (404, "version_not_found")
         await stage.assert_empty()
+
+
+@on_uvloop
+async def test_an_override_brings_its_version_where_the_store_has_none(tmp_path: Path) -> None:
+    """As it is kept on disk by `prompt-canary override`, for when the store is down."""
+    async with worker_stage(tmp_path) as stage:
+        await stage.deploy()
+        version = await stage.registry.version("greeter", 1)
+        elsewhere = msgspec.structs.replace(version, number=7)
+        local.write_override_versions(tmp_path / "data", [elsewhere])
+        local.write_overrides(tmp_path / "data", {"greeter": 7})
+        stage.worker.read_overrides()
+        assert served(await ask(stage, "greeter")) == (7, "stable", "override")
+        told = [sample for sample in standing(stage.worker) if sample[0] == "overrides"]
+        assert told == [("overrides", ("greeter", "7"), (1,))]
+        (tmp_path / "data" / local.OVERRIDE_VERSIONS).write_text("[{]")
+        assert local.read_override_versions(tmp_path / "data") == []
 
 
 @pytest.mark.parametrize("text", ['{"Bad Name": 1}', "[]", "{", '{"greeter": "x"}'])

@@ -33,6 +33,15 @@ async def flags(stage: WorkerStage) -> list[tuple[str, ...]]:
     return [record.flags for record in records if isinstance(record, Observed)]
 
 
+@on_uvloop
+async def test_own_rules_of_the_configuration_are_flags_too(tmp_path: Path) -> None:
+    rules = [{"name": "codename", "pattern": "(?i)falcon", "severe": True}]
+    path = "/v1/chat/completions"
+    with_rules = {"safety": {"rules": rules}, "evidence": {"flags": []}}
+    async with worker_stage(tmp_path, scenario=scenario(opening="Project Falcon. "), **with_rules) as stage:
+        assert await asked(stage, path, PATHS[path]) == {("severe:codename",)}
+
+
 async def asked(stage: WorkerStage, path: str, body: dict[str, Any]) -> set[tuple[str, ...]]:
     await stage.deploy()
     await stage.roll_out(policy="standard")

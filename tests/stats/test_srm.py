@@ -83,3 +83,13 @@ def test_merged_streams_are_one(first: list[bool], second: list[bool]) -> None:
     whole = folded(first + second, [0.1] * len(first + second))
     assert mine.units == whole.units
     assert isclose(mine.get(), whole.get(), abs_tol=1e-9)
+
+
+def test_counts_of_one_arm_and_share_are_the_same_as_one_by_one() -> None:
+    one, counted = SampleRatio.of(), SampleRatio.of()
+    for canary, share, count in ((True, 0.1, 30), (False, 0.1, 200), (True, 0.5, 9), (True, 1.0, 4)):
+        for _ in range(count):
+            one.update(canary, share)
+        counted.add(canary, share, count)
+    assert counted.wealth.sums == pytest.approx(one.wealth.sums)
+    assert counted.units == one.units == 239

@@ -11,6 +11,14 @@ from typing import Any, Literal
 
 import grpc
 from aiohttp import web
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import (
+    MetricsServiceServicer,
+    add_MetricsServiceServicer_to_server,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -32,6 +40,7 @@ class Collector:
     refuses: list[Any] = field(default_factory=list)
     requests: list[ExportTraceServiceRequest] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    measured: list[ExportMetricsServiceRequest] = field(default_factory=list)
 
     @property
     def endpoint(self) -> str:
@@ -47,6 +56,13 @@ class Collector:
             for span in scope.spans
         ]
 
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Of the newest export, by name."""
+        (resource,) = self.measured[-1].resource_metrics
+        (scope,) = resource.scope_metrics
+        return {metric.name: metric for metric in scope.metrics}
+
     async def span(self, limit: float = 5.0) -> Any:
         """The only one."""
         async with asyncio.timeout(limit):
@@ -58,6 +74,15 @@ class Collector:
     def take(self, body: bytes, headers: dict[str, str]) -> None:
         self.requests.append(ExportTraceServiceRequest.FromString(body))
         self.headers.append(headers)
+
+
+class _Metrics(MetricsServiceServicer):
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.collector.measured.append(request)
+        return ExportMetricsServiceResponse()
 
 
 class _Service(TraceServiceServicer):
@@ -83,6 +108,7 @@ async def running_collector(collector: Collector) -> AsyncIterator[Collector]:
 async def _by_grpc(collector: Collector) -> AsyncIterator[None]:
     server = grpc.server(ThreadPoolExecutor(2))
     add_TraceServiceServicer_to_server(_Service(collector), server)  # type: ignore[no-untyped-call]
+    add_MetricsServiceServicer_to_server(_Metrics(collector), server)  # type: ignore[no-untyped-call]
     collector.port = server.add_insecure_port(f"127.0.0.1:{collector.port}")
     server.start()
     try:
@@ -102,8 +128,14 @@ async def _by_http(collector: Collector) -> AsyncIterator[None]:
             body=ExportTraceServiceResponse().SerializeToString(), content_type="application/x-protobuf"
         )
 
+    async def measure(request: web.Request) -> web.Response:
+        collector.measured.append(ExportMetricsServiceRequest.FromString(await request.read()))
+        return web.Response(
+            body=ExportMetricsServiceResponse().SerializeToString(), content_type="application/x-protobuf"
+        )
+
     app = web.Application(client_max_size=2**26)
-    app.add_routes([web.post("/v1/traces", export)])
+    app.add_routes([web.post("/v1/traces", export), web.post("/v1/metrics", measure)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", collector.port).start()

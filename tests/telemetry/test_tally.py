@@ -12,13 +12,13 @@ def requests(prompt: str, version: int, count: int) -> Sample:
 
 def test_differences_add_up() -> None:
     tally = Tally(size=4)
-    tally.add([requests("greeter", 1, 2), ("total_seconds", ["greeter", "1"], [1, 0, 2.5])])
-    tally.add([requests("greeter", 1, 3), ("total_seconds", ["greeter", "1"], [0, 4, 0.5])])
+    tally.add([requests("greeter", 1, 2), ("total_seconds", ["greeter", "1", "p", "m"], [1, 0, 2.5])])
+    tally.add([requests("greeter", 1, 3), ("total_seconds", ["greeter", "1", "p", "m"], [0, 4, 0.5])])
     tally.add([("fallbacks_total", [], [1])])
     assert [sample for sample in sorted(tally) if any(sample[2])] == [
         ("fallbacks_total", (), [1]),
         ("requests_total", ("greeter", "1", "stable", "ok"), [5]),
-        ("total_seconds", ("greeter", "1"), [1, 4, 3.0]),
+        ("total_seconds", ("greeter", "1", "p", "m"), [1, 4, 3.0]),
     ]
 
 
@@ -38,6 +38,20 @@ def test_the_least_lately_counted_version_makes_room_and_the_sum_stays() -> None
         assert sum(found.values()) == counted
         assert len(found) <= 4
     assert (OTHER, "0") in found
+
+
+def test_models_of_all_workers_together_are_bounded_and_their_sum_stays() -> None:
+    tally = Tally(size=2, models=3)
+    for number in range(20):
+        tally.add([("total_seconds", ["greeter", "1", "p", f"made-up-{number}"], [1, 0.5])])
+    found = {labels: values for name, labels, values in tally if name == "total_seconds"}
+    assert found.pop(("greeter", "1", OTHER, OTHER)) == [17, 8.5]
+    assert len(found) == 3
+    for version in ("2", "3", "4"):
+        tally.add([("answer_tokens", ["greeter", version, "p", "m", "input"], [1, 7])])
+    left = {labels: values for name, labels, values in tally if name != "requests_total" and labels[:1]}
+    assert left[(OTHER, "0", OTHER, OTHER)] == [20, 10.0]
+    assert left[(OTHER, "0", OTHER, OTHER, "input")] == [1, 7]
 
 
 def test_a_smaller_size_counts_at_once() -> None:

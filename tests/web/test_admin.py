@@ -7,7 +7,7 @@ import pytest
 
 from gateway.control.judging.budget import Spent
 from gateway.domain.feedback import Feedback, encode_feedback
-from gateway.evals.rubric import Bench, Criterion, Rubric
+from gateway.evals.rubric import Bench, Criterion, Rubric, rubric_digest
 from gateway.storage import codec, keys
 from gateway.storage.base import Put
 from tests.support.prompts import described, prompt_text
@@ -210,8 +210,17 @@ async def test_quality_of_a_rollout_is_the_judge_s_work_and_what_users_said(admi
     )
     await admin.store.enqueue(keys.JUDGING, "x", b"")
     found = (await admin.get(f"/v1/rollouts/{id}/quality")).body
-    assert found["judge"] == {"model": "judge-model", "rubric": "helpful", "digest": bench.digest}
+    assert found["judge"] == {
+        "model": "judge-model",
+        "rubric": "helpful",
+        "digest": bench.digest,
+        "rubric_digest": rubric_digest(bench.rubric)[:16],
+        "prompt_digest": "p",
+        "calibration": None,
+    }
     assert found["spent"] == {"usd": 0.5, "calls": 3, "unpriced": 0, "scored": 2, "unscored": {"late": 1}}
+    assert found["today"]["calls"] == 0
+    assert found["pace"] == {"share": 1.0, "why": ""}
     assert (found["waiting"], found["under_way"], found["dead"]) == (1, 0, 0)
     assert found["feedback"] == {"resolved": {"canary": {"answers": 1, "mean": 1.0, "bad": 0}}}
     assert (await admin.get("/v1/rollouts/unknown/quality")).status == 404

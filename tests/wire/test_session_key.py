@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.wire import chat, messages, responses
 from gateway.wire.chat import inspect
-from gateway.wire.session_key import NoKey, SessionKey, find_session, session_hash
-from gateway.wire.splice import split
+from gateway.wire.session_key import NoKey, SessionKey, find_session, fingerprint, session_hash
+from gateway.wire.splice import LARGE, split
 
 SOURCES = (
     "header",
@@ -146,3 +147,24 @@ def test_hashes_are_scoped() -> None:
     assert {len(value) for value in variants} == {16}
     # Pins outlive a deploy of the gateway, so the value is part of the promise.
     assert session_hash(b"k" * 32, "bot", b"", key) == variants[0]
+
+
+@pytest.mark.parametrize("api", ["chat", "responses", "messages"])
+def test_a_first_message_above_a_mebibyte_is_known_by_length_and_ends(api: str) -> None:
+    """An image in the first message: copied and hashed whole it would stop the loop."""
+    inspect_of = {"chat": chat.inspect, "responses": responses.inspect, "messages": messages.inspect}[api]
+
+    def of(first: str) -> bytes:
+        turns = "input" if api == "responses" else "messages"
+        body = {turns: [{"role": "user", "content": first}, {"role": "user", "content": "later"}]}
+        fields = split(json.dumps(body).encode())
+        asked = inspect_of(fields)
+        assert len(asked.first_user) < LARGE
+        return fingerprint(fields, asked)
+
+    image = "A" * (2 * LARGE)
+    assert of(image) == of(image)
+    assert of(image) != of(image + "A")
+    assert of(image) != of("B" + image[1:])
+    assert of(image) != of(image[:-1] + "B")
+    assert of(image) == of(image[:LARGE] + "B" + image[LARGE + 1 :])

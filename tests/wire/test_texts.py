@@ -27,6 +27,16 @@ def events(*values: dict[str, Any], named: bool = False) -> bytes:
     )
 
 
+@pytest.mark.parametrize("most", [50, 5000, 3_000_000])
+def test_of_a_long_conversation_the_same_end_is_kept(most: int) -> None:
+    """Above 1 MiB the turns are decoded from the newest on, as far as they are needed."""
+    turns: list[Any] = [{"role": "user", "content": f"turn {i}: " + "é" * 500} for i in range(1500)]
+    turns.insert(1499, {"role": "assistant", "content": [{"type": "image_url", "image_url": {"url": "x"}}]})
+    whole = "\n\n".join(f"user: turn {i}: " + "é" * 500 for i in range(1500))
+    assert question({"messages": turns}, most) == whole.encode()[-most:].decode("utf-8", "ignore")
+    assert question({"input": "é" * 1_000_000 + " end"}, 50).endswith("é end")
+
+
 def test_a_conversation_keeps_roles_and_leaves_out_what_is_no_text() -> None:
     turns = [
         {"role": "system", "content": "Be brief."},

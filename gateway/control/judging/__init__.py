@@ -6,7 +6,9 @@
     benches  by whom and by what each rollout is judged, frozen by its first item
     budget   what judging has cost in this day and in each rollout
     claims   a queue's items, each settled in a task of its own
+    pace     fewer sessions as money or time gets short, instead of none later
     ledger   scores into evidence logs, numbered as the fold wants them
+    gauges   what /metrics shows of it
     loop     claim → ask → one record in the evidence log and the item done, in one transaction
 
 It alone loads the OpenAI SDK.

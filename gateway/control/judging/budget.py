@@ -70,6 +70,10 @@ class Budget:
             self._known[period], _ = await self._read(period)
         return self._known[period].plus(self._new.get(period, Spent()))
 
+    def look_again(self) -> None:
+        """What others spend is read anew."""
+        self._known.clear()
+
     async def flush(self) -> None:
         """Raises `StoreUnavailable`; what is not written stays to be written. A write of which nobody knows
         whether it took place may count twice: a limit is reached too early rather than too late."""
@@ -97,6 +101,11 @@ class Budget:
         if document is None:
             return Spent(), 0
         return codec.decode_document(document, Spent), document.revision
+
+
+async def read_spent(store: Documents, period: str) -> Spent:
+    document = await store.get(keys.spend(period))
+    return Spent() if document is None else codec.decode_document(document, Spent)
 
 
 def day(now: float) -> str:

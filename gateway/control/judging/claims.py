@@ -45,6 +45,11 @@ class Claims:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failing = False
 
+    @property
+    def under_way(self) -> int:
+        """Items that are being settled."""
+        return len(self._tasks)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; what is under way then has a moment, and what is left is claimed by another."""
         upkeep = asyncio.create_task(self._keep_up())

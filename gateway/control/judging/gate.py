@@ -14,16 +14,17 @@ import contextlib
 import logging
 from pathlib import Path
 
+from gateway.control.assessing import OURS, evaluation_of, gate_of, put_of
 from gateway.control.judging.trying import Trier
 from gateway.control.plan import By
 from gateway.control.registry import Registry
 from gateway.domain.prompt import Gate, Version
 from gateway.domain.rollout import Deployment
 from gateway.errors import Conflict, GatewayError, InvalidValue
+from gateway.evals.imports.formats import SUFFIXES, read_any
 from gateway.evals.report import Report
-from gateway.evals.suite import Suite, read_suite
-from gateway.storage import codec, keys
-from gateway.storage.base import Put, Store
+from gateway.evals.suite import Suite
+from gateway.storage.base import Store
 
 logger = logging.getLogger(__name__)
 
@@ -111,13 +112,12 @@ class Gatekeeper:
         return version, await self._registry.version(deployment.prompt, live)
 
     async def _record(self, prompt: str, number: int, gate: Gate, report: Report) -> None:
-        state = report.state
-        logger.info("%s/%d: %s: %s", prompt, number, state, report.summary)
-        put = Put(keys.evaluation(prompt, number), codec.encode(report), None)
-        await self._store.commit([put])
-        if state == "incomplete":
+        logger.info("%s/%d: %s: %s", prompt, number, report.state, report.summary)
+        at = (await self._store.tick()).now
+        await self._store.commit([put_of(evaluation_of(prompt, number, report, OURS, ACTOR, at))])
+        result = gate_of(report, OURS)
+        if result is None:
             return
-        result = Gate("passed" if state == "passed" else "failed", suite=report.suite, detail=report.summary)
         for _ in range(RECORDS):
             deployment, revision = await self._registry.deployment(prompt)
             if deployment.gates.get(number) != gate:
@@ -133,10 +133,13 @@ class Gatekeeper:
 
 def load_suite(folder: Path, name: str) -> Suite | None:
     """None where there is no such file. Raises `InvalidValue`."""
-    path = folder / f"{name}.yaml"
-    if path.parent != folder or not path.is_file():
+    for suffix in SUFFIXES:
+        path = folder / f"{name}{suffix}"
+        if path.parent == folder and path.is_file():
+            break
+    else:
         return None
     try:
-        return read_suite(path.read_text(encoding="utf-8"), name, str(path))
+        return read_any(path.read_text(encoding="utf-8"), name, str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidValue(f"{path} cannot be read: {error}") from error

@@ -23,6 +23,7 @@ from gateway.control.judging.budget import Budget, Spent
 from gateway.control.judging.claims import Claims
 from gateway.control.judging.ledger import Ledger
 from gateway.control.judging.model import JudgeModel, Reply
+from gateway.control.judging.pace import Pacer
 from gateway.control.judging.tracing import judgment
 from gateway.domain.judging import Item, decode_item
 from gateway.domain.observation import Scored
@@ -54,13 +55,21 @@ class Judge:
     ) -> None:
         self._store = store
         self._tracer = tracer or Tracer()
-        self._settings = settings
+        self.settings = settings
         self._prices = prices
         self._owner = owner
         self._model = JudgeModel(settings)
         self._examiner = Examiner(self._model, attempts=settings.attempts, nonce=nonce)
         self._ledger = Ledger(store, keys.JUDGING, owner)
         self._budget = Budget(store, per_day=settings.usd_per_day, per_rollout=settings.usd_per_rollout)
+        self._pacer = Pacer(
+            store,
+            self._budget,
+            owner,
+            per_day=settings.usd_per_day,
+            per_rollout=settings.usd_per_rollout,
+        )
+        self._new = Spent()  # since it was last told
         self._benches = Benches(store, settings, rubrics, prompt=PROMPT_DIGEST, key=keys.bench)
         self._running: dict[str, str] = {}  # prompt → rollout, as seen at the last upkeep
         self._claims = Claims(
@@ -73,6 +82,16 @@ class Judge:
             lease=settings.patience + MARGIN,
             what="judging",
         )
+
+    @property
+    def under_way(self) -> int:
+        """Judgments that have begun."""
+        return self._claims.under_way
+
+    def news(self) -> Spent:
+        """What was done since the last time."""
+        new, self._new = self._new, Spent()
+        return new
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; judgments under way then have a moment, and what is left is claimed by another."""
@@ -90,19 +109,20 @@ class Judge:
             await self._store.bury(keys.JUDGING, self._owner, claim.id, f"cannot be read: {error}")
             return
         now = (await self._store.tick()).now
+        self._pacer.backlog.saw(item, now)
         bench = await self._benches.of(item.prompt, item.rollout)
         cause = await self._no_judgment(item, claim.attempt, bench, now)
         judged = Judged(None, cause) if cause else await self._judge(item, bench, now)
         said = Spent(unscored={judged.cause: 1}) if judged.score is None else Spent(scored=1)
         record = Scored(item.unit, judged.score, now, judged.cause, bench.digest, judged.weighted)
         if await self._ledger.settle(claim.id, item.rollout, record):
-            self._budget.add(item.rollout, now, said)
+            self._add(item.rollout, now, said)
 
     async def _no_judgment(self, item: Item, attempt: int, bench: Bench, now: float) -> str:
         """Why no call is made for it; "" if it is to be judged."""
         if now >= item.due_at:
             return "late"
-        if attempt > self._settings.claims:
+        if attempt > self.settings.claims:
             return "judge_died"
         if bench.prompt != PROMPT_DIGEST:
             return "judge_changed"  # by an upgrade of the gateway: scores would not be comparable
@@ -116,15 +136,19 @@ class Judge:
                 await self._examiner.judge(
                     bench,
                     Words(item.question, item.answer),
-                    patience=min(self._settings.patience, item.due_at - now),
+                    patience=min(self.settings.patience, item.due_at - now),
                     charge=lambda reply: self._charge(item, bench, reply, now),
                 )
             )
 
     def _charge(self, item: Item, bench: Bench, reply: Reply, now: float) -> None:
-        cost = self._prices.cost(bench.model, reply.usage, now=now, base_url=self._settings.base_url)
+        cost = self._prices.cost(bench.model, reply.usage, now=now, base_url=self.settings.base_url)
         spent = Spent(calls=1, unpriced=1) if cost is None else Spent(usd=cost.paid, calls=1)
-        self._budget.add(item.rollout, now, spent)
+        self._add(item.rollout, now, spent)
+
+    def _add(self, rollout: str, now: float, spent: Spent) -> None:
+        self._budget.add(rollout, now, spent)
+        self._new = self._new.plus(spent)
 
     async def _runs(self, item: Item) -> bool:
         running = self._running.get(item.prompt)
@@ -138,3 +162,4 @@ class Judge:
     async def _upkeep(self) -> None:
         self._running.clear()
         await self._budget.flush()
+        await self._pacer.turn((await self._store.tick()).now)

@@ -23,7 +23,7 @@ from gateway.errors import InvalidValue, NoAnswer
 from gateway.evals.checks import Run
 from gateway.evals.detect import probes_of
 from gateway.evals.report import CaseResult, Report, RunResult
-from gateway.evals.suite import Case, Suite, user_message
+from gateway.evals.suite import Case, Suite, filled, user_message
 from gateway.prices import PriceList
 from gateway.promptfiles.compiled import compile_prompt
 from gateway.settings import EvalSettings
@@ -126,8 +126,9 @@ class Trier:
         inputs = {item.name for item in content.inputs}
         given = {name: value for name, value in case.vars.items() if name in inputs}
         messages = compile_prompt(content).render(given, time.monotonic)
-        said = {"role": "user", "content": user_message(suite, case)}
-        fields = split(msgspec.json.encode({"model": model, "messages": [said]}))
+        said = [{**turn, "content": filled(turn["content"], case.vars)} for turn in case.messages]
+        said.append({"role": "user", "content": user_message(suite, case)})
+        fields = split(msgspec.json.encode({"model": model, "messages": said}))
         recipe = chat.recipe(content, version.prompt)
         own = chat.encode_messages(messages)
         injected = chat.inject(fields, chat.inspect(fields), recipe, own)

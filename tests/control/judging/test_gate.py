@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.control.assessing import Evaluation
 from gateway.control.judging.gate import Gatekeeper, load_suite
 from gateway.control.judging.model import JudgeModel
 from gateway.control.judging.trying import Trier
@@ -129,7 +131,7 @@ async def test_a_version_is_pending_then_ready_or_rejected_and_the_refusal_says_
     await stage.rollouts.deploy("greeter", bad, BY, emergency=True)
     document = await stage.store.get(keys.evaluation("greeter", good))
     assert document is not None
-    assert codec.decode_document(document, Report).state == "passed"
+    assert codec.decode_document(document, Evaluation).state == "passed"
 
 
 async def test_concurrent_starts_do_not_get_past_a_gate_that_is_open(stage: Stage) -> None:
@@ -176,6 +178,17 @@ async def test_the_better_answer_is_chosen_in_both_orders(stage: Stage) -> None:
     assert sum(b"second-answer" in body for body in bodies) == 4  # two versions, two orders
 
 
+async def test_a_suite_of_another_form_is_run_as_it_lies_there(stage: Stage) -> None:
+    line = '{"input": [%s, {"role": "assistant", "content": "Hello"}, %s], "ideal": ["a", "I"]}'
+    said = '{"role": "user", "content": "%s"}'
+    (stage.folder / "samples.jsonl").write_text(line % (said % "Hi", said % "Bye"))
+    number = await stage.push("good", "samples")
+    await stage.keeper().look()
+    assert (await stage.gate(number)).suite.startswith("samples@")
+    sent = json.loads(b64decode(stage.simulator.provider.journal.last(1)[0]["body"]))["messages"]
+    assert [message["role"] for message in sent] == ["system", "user", "assistant", "user"]
+
+
 async def test_two_gatekeepers_run_a_suite_once(stage: Stage) -> None:
     await stage.push("good")
     await asyncio.gather(stage.keeper("a").look(), stage.keeper("b").look())
@@ -189,7 +202,7 @@ async def test_without_an_answer_nothing_is_concluded(stage: Stage) -> None:
     assert (await stage.gate(number)).state == "pending"
     document = await stage.store.get(keys.evaluation("greeter", number))
     assert document is not None
-    report = codec.decode_document(document, Report)
+    report = codec.decode_document(document, Evaluation)
     assert report.state == "incomplete"
     assert "the provider answered 503" in report.summary
 

@@ -147,7 +147,7 @@ async def test_line_25_metrics_add_up_all_workers_and_never_go_back(tmp_path: Pa
         ok: Key = ("requests_total", "greeter", "1", "stable", "ok")
         await _ask(gateway, 40)
         found = await _until_counted(gateway, ok, 40)
-        assert found[("total_seconds_count", "greeter", "1")] == 40
+        assert found[("total_seconds_count", "greeter", "1", "default", "gpt-4o-mini")] == 40
         assert found[("overhead_seconds_count",)] == 40
         assert found[("processes", "worker", "true")] == 2
         assert found[("upstream_workers", "default", "closed")] == 2
