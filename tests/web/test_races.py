@@ -14,7 +14,9 @@ from tests.web.conftest import Admin, Answer
 PROMPT = "/v1/prompts/support-agent"
 PEOPLE = [f"op{number}" for number in range(8)]
 ASKS = {"explain_session", "show_pin"}  # a POST that changes nothing
-WITHOUT_REVISION = {"create_token", "create_key", "test_alert", "retry_judgment", "clear_pin"}
+WITHOUT_REVISION = {  # what they make, or change, has none
+    *("create_token", "create_key", "test_alert", "retry_judgment", "clear_pin", "post_evaluation"),
+}
 
 
 @pytest.fixture
