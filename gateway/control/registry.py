@@ -98,7 +98,8 @@ class Registry:
             before = current.deployment.gates.get(number)
             stamped = msgspec.structs.replace(gate, at=gate.at or current.now)
             planned = plan.set_gate(current.deployment, number, stamped, now=current.now, by=by)
-            after = {"version": number, "gate": msgspec.to_builtins(stamped)}
+            live = current.deployment.live
+            after = {"version": number, "gate": msgspec.to_builtins(stamped), "live": live}
             if planned.ended is not None:
                 after |= summary(planned.deployment) | ending(planned.ended)
             return Change(

@@ -29,6 +29,7 @@ from gateway.control.changes import (
     read_deployment,
     summary,
 )
+from gateway.control.emergency import evaluated_afterwards
 from gateway.control.plan import By, Planned, Under
 from gateway.control.registry import Registry, list_all
 from gateway.control.retention import Kept
@@ -163,6 +164,7 @@ class Rollouts:
     ) -> Done:
         """Make `version` live at once, whatever runs; see `plan.deploy`."""
         await self._registry.version(prompt, version)
+        metadata = (await self._registry.metadata_history(prompt, version))[-1].metadata
 
         async def planned(current: Current) -> Change | None:
             rollout = current.deployment.rollout
@@ -176,6 +178,9 @@ class Rollouts:
                 now=current.now,
                 by=by,
             )
+            if emergency and result.deployment is not current.deployment:
+                deployment = evaluated_afterwards(result.deployment, version, metadata)
+                result = result._replace(deployment=deployment)
             return change_of(current, result, "emergency_deploy" if emergency else "deploy")
 
         return await commit(self._store, prompt, by, planned, expected=expected, steady=False)
