@@ -25,7 +25,7 @@ REPLAYED = "idempotency-replayed"
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """The answer to a request, and what the request was: the SHA-256 of its target and body."""
+    """The answer to a request, and what the request was: the SHA-256 of its target, revision and body."""
 
     request: str
     status: int
@@ -42,7 +42,8 @@ async def once(request: web.Request, route: Route) -> web.StreamResponse:
         raise InvalidValue(f"idempotency-key is 1 to {MAX_KEY} printable characters", param="idempotency-key")
     store = request.app[STORE]
     name = _hash(request[CALLER].name, route.name, key)
-    asked = _hash(request.method, request.path, (await request.read()).decode("utf-8", "surrogateescape"))
+    body = (await request.read()).decode("utf-8", "surrogateescape")
+    asked = _hash(request.method, request.path, request.headers.get("if-match", "*"), body)
     kept = await store.get_key(keys.answer(name))
     if kept is not None:
         return _again(codec.decode(kept, Kept, key=name), asked)

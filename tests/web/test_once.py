@@ -94,3 +94,12 @@ async def test_a_change_of_a_rollout_is_done_once(ready: Admin) -> None:
     again = await ready.post(f"{PROMPT}/rollout/pause", idempotency_key="p")
     assert (first.status, again.status, again.body) == (200, 200, first.body)
     assert (await ready.post(f"{PROMPT}/rollout/pause")).status == 409
+
+
+async def test_another_revision_is_another_request(ready: Admin) -> None:
+    etag = (await ready.get(PROMPT)).headers["etag"]
+    await ready.post(f"{PROMPT}/rollouts", BODY, idempotency_key="a", if_match=etag)
+    other = await ready.post(f"{PROMPT}/rollouts", BODY, idempotency_key="a", if_match='"1"')
+    assert (other.status, other.body["code"]) == (422, "idempotency_mismatch")
+    wrong = await ready.post(f"{PROMPT}/rollouts", BODY, idempotency_key="a", if_match="")
+    assert wrong.status == 422
