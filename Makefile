@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config/quickstart.yaml
 
-.PHONY: run demo test check lock deps pure clean bench
+.PHONY: run demo test check lock deps pure clean bench micro load-locust load-k6
 .DEFAULT_GOAL := run
 
 $(VENV)/.packages: requirements.txt
@@ -37,6 +37,7 @@ deps: $(VENV)/.dev $(VENV)/.run
 		echo "there is a C compiler, but nothing was compiled: $(BIN)/python setup.py build_ext says why"; exit 1; }
 	@sh scripts/test-servers
 	@sh scripts/test-clients
+	@sh scripts/test-peers locust
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -52,6 +53,14 @@ test: deps check
 bench: deps
 	@sh scripts/test-peers
 	$(BIN)/python -m benchmarks.overhead $(BENCH)
+
+# Single functions, as ratios to a stored baseline; MICRO=--update stores a new one.
+micro: deps
+	$(BIN)/python -m benchmarks.micro $(MICRO)
+
+# Load on the quickstart: people in conversations, or a constant rate of arrivals. LOAD=--help says what else.
+load-locust load-k6: load-%: deps
+	$(BIN)/python -m load $* $(LOAD)
 
 LOCK := $(BIN)/uv pip compile --universal --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml
 lock: $(VENV)/.dev

@@ -14,14 +14,21 @@ from functools import partial
 from pathlib import Path
 
 from gateway.app import Process, main, owner, tell, with_store
+from gateway.control.judging.anchoring import Watch
+from gateway.control.judging.asking import Examiner
 from gateway.control.judging.gate import Gatekeeper
 from gateway.control.judging.gauges import at_work, judged
 from gateway.control.judging.loop import Judge
 from gateway.control.judging.model import JudgeModel
+from gateway.control.judging.pairing import Pairing
+from gateway.control.judging.replaying import Replayer
 from gateway.control.judging.trying import Trier
 from gateway.errors import ConfigError, InvalidValue
+from gateway.evals.calibration import Labelled, read_labelled
+from gateway.evals.drift import FEWEST
 from gateway.evals.rubric import Rubric, read_rubric
 from gateway.prices import PriceList
+from gateway.proxy.judging import rules_of
 from gateway.settings import EvalSettings, JudgeSettings, Settings
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
@@ -44,8 +51,9 @@ async def run_judge(process: Process) -> None:
         if settings.judge is not None:
             rubrics = await asyncio.to_thread(read_rubrics, settings.judge)
             judge = build_judge(settings, store, rubrics, tracer)
-            works.append(judge.run)
-            news = partial(_news, tracer, judge)
+            watch = build_watch(settings, store)
+            works += [judge.run, watch.run, build_pairing(settings, store, rubrics).run]
+            news = partial(_news, tracer, (judge, watch))
         if settings.evals is not None:
             works.append(build_gatekeeper(settings, store, tracer).run)
         process.ready()
@@ -60,10 +68,11 @@ async def run_judge(process: Process) -> None:
         await with_store(process, store, work)
 
 
-def _news(tracer: Tracer, judge: Judge | None = None) -> dict[str, list[Sample]]:
+def _news(tracer: Tracer, judging: tuple[Judge, Watch] | None = None) -> dict[str, list[Sample]]:
     counts, gauges = tracer.counted(), tracer.standing()
-    if judge is not None:
-        counts, gauges = counts + judged(judge), gauges + at_work(judge)
+    if judging is not None:
+        judge, watch = judging
+        counts, gauges = counts + judged(judge), gauges + at_work(judge) + watch.shifts()
     return {"counts": counts, "gauges": gauges}
 
 
@@ -105,6 +114,46 @@ def build_judge(
     if not priced:
         logger.warning("calls of %s have no price: name one in `prices`, or no limit holds", section.model)
     return Judge(store, section, rubrics, prices, owner=f"judge-{owner()}", tracer=tracer)
+
+
+def build_watch(settings: Settings, store: Store) -> Watch:
+    """Raises `ConfigError` for anchors that cannot be read."""
+    section = judge_section(settings)
+    model = JudgeModel(section)
+    examiner = Examiner(model, attempts=section.attempts, nonce=lambda: secrets.token_hex(16))
+    prices, name = PriceList(settings.prices), f"anchors-{owner()}"
+    return Watch(store, section, read_anchors(section), prices, (examiner, model), owner=name)
+
+
+def read_anchors(section: JudgeSettings) -> dict[str, tuple[Labelled, ...]]:
+    """By rubric. Raises `ConfigError`."""
+    if section.anchors is None:
+        return {}
+    folder = Path(section.anchors)
+    if not folder.is_dir():
+        raise ConfigError(f"judge.anchors: {folder} is not a folder")
+    found = {}
+    try:
+        for path in sorted(folder.glob("*.jsonl")):
+            found[path.stem] = read_labelled(path.read_text(encoding="utf-8"), str(path))
+            if len(found[path.stem]) < FEWEST:
+                raise ConfigError(f"judge.anchors: {path}: at least {FEWEST} answers are needed")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"judge.anchors: {folder} cannot be read: {error}") from error
+    except InvalidValue as error:
+        raise ConfigError(f"judge.anchors: {error.message}") from error
+    return found
+
+
+def build_pairing(settings: Settings, store: Store, rubrics: dict[str, Rubric]) -> Pairing:
+    """Raises `ConfigError` for a rubric that is not there, or an expression that is none."""
+    section, prices = judge_section(settings), PriceList(settings.prices)
+    flags, rules = settings.evidence.flags, rules_of(settings)
+    replayer = Replayer(settings.shadow, settings.providers, prices, flags=flags, rules=rules)
+    if not any(each.api_key for each in settings.providers) and settings.shadow.api_key is None:
+        logger.info("no upstream has a key: a shadow stage asks without one; shadow.api_key names one")
+    owned = f"shadow-{owner()}"
+    return Pairing(store, (section, settings.shadow), rubrics, prices, replayer, owner=owned)
 
 
 def read_rubrics(section: JudgeSettings) -> dict[str, Rubric]:

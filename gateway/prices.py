@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Final
 
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelPrice, TieredPrices
@@ -18,9 +19,9 @@ from gateway.settings import Price as Own
 from gateway.wire.price import Price, Rates, Tariff, price
 from gateway.wire.usage import Usage
 
-KEPT = 1000  # models; clients can make names up
-FRESH = 3600.0  # s; prices change on dates and, for some providers, by hour of the day
-KINDS = {
+KEPT: Final = 1000  # models; clients can make names up
+FRESH: Final = 3600.0  # s; prices change on dates and, for some providers, by hour of the day
+KINDS: Final = {
     "input": "input_mtok",
     "output": "output_mtok",
     "cache_read": "cache_read_mtok",
@@ -29,7 +30,7 @@ KINDS = {
     "audio_in": "input_audio_mtok",
     "audio_out": "output_audio_mtok",
 }
-INSTEAD = {  # of a kind that has no price of its own
+INSTEAD: Final = {  # of a kind that has no price of its own
     "cache_read": "input",
     "cache_write": "input",
     "cache_write_1h": "cache_write",

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import time
@@ -346,4 +347,20 @@ def check_fixed(before: Settings, after: Settings) -> None:
 def run(settings: Settings, config_path: Path, role: Role = "all") -> None:
     """`prompt-canary serve`: blocks until SIGTERM or SIGINT and everything has drained."""
     configure(settings.logs)
+    take_descriptors(settings.limits.connections)
     asyncio.run(Supervisor(settings, config_path, role).run())
+
+
+def take_descriptors(connections: int) -> None:
+    """Raise the soft limit on open files, often 1024, to the hard one, for this process and its children:
+    each client connection may need another to a provider. Says so where even that is too little."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard not in (resource.RLIM_INFINITY, -1) and hard < connections:
+        logger.warning(
+            "a process may open %d files, and limits.connections is %d: raise the system's limit "
+            "(ulimit -Hn, LimitNOFILE) or lower limits.connections",
+            hard,
+            connections,
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.judge import build_gatekeeper, build_judge, read_rubrics
+from gateway.judge import build_gatekeeper, build_judge, read_anchors, read_rubrics
 from gateway.settings import EvalSettings, JudgeSettings, Settings, load_settings
 from gateway.storage.sqlite import SqliteStore
 from tests.support.stores import PATIENT
@@ -40,6 +40,23 @@ def test_rubrics_are_known_by_their_names(tmp_path: Path) -> None:
     (tmp_path / "three.yaml").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_rubrics(section(tmp_path))
+
+
+def test_anchors_are_read_by_rubric_and_the_shipped_ones_are_enough(tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[1] / "config" / "evals" / "anchors"
+    found = read_anchors(section(tmp_path).model_copy(update={"anchors": str(shipped)}))
+    assert len(found["helpful"]) == 12
+    assert {item.label for item in found["helpful"]} == {True, False}
+    assert read_anchors(section(tmp_path)) == {}
+    given = section(tmp_path).model_copy(update={"anchors": str(tmp_path)})
+    (tmp_path / "few.jsonl").write_text('{"answer": "a", "label": true}')
+    with pytest.raises(ConfigError, match=r"few.jsonl: at least 10 answers"):
+        read_anchors(given)
+    (tmp_path / "few.jsonl").write_text("{")
+    with pytest.raises(ConfigError, match=r"few.jsonl:1: a line is"):
+        read_anchors(given)
+    with pytest.raises(ConfigError, match="is not a folder"):
+        read_anchors(given.model_copy(update={"anchors": str(tmp_path / "none")}))
 
 
 async def test_a_folder_of_suites_must_be_there(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,21 @@ def settings(extra: str = "") -> Settings:
 def close(sockets: list[socket.socket]) -> None:
     for sock in sockets:
         sock.close()
+
+
+# --- open files
+
+
+@pytest.mark.parametrize(("connections", "says"), [(100, ""), (10**9, "limits.connections is 1000000000")])
+def test_the_limit_on_open_files_is_raised_as_far_as_it_may_be(connections: int, says: str) -> None:
+    program = (
+        "import resource as r\nhard = r.getrlimit(r.RLIMIT_NOFILE)[1]\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (200, hard))\nfrom gateway.supervisor import take_descriptors\n"
+        f"take_descriptors({connections})\nassert r.getrlimit(r.RLIMIT_NOFILE) == (hard, hard)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert says in done.stderr if says else not done.stderr
 
 
 # --- sockets

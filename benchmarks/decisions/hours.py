@@ -1,5 +1,6 @@
-"""`python -m benchmarks.decisions.hours [--runs N]`: hours until an equal candidate is promoted, by policy
-and traffic, with the judge on every session; writes benchmarks/results/hours.json and .md.
+"""`python -m benchmarks.decisions.hours [--runs N] [--jobs N]`: hours until an equal candidate is promoted,
+by policy and traffic, the judge on every session; writes benchmarks/results/hours.json and .md. Every run is
+kept as it ends, so it goes on where it was stopped.
 
 A run lasts three times as long as the reference's 80 % at most; what is not promoted then counts as longer.
 """
@@ -9,17 +10,21 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
-from benchmarks.decisions.__main__ import RESULTS
+from benchmarks.decisions.lines import Lines
 from gateway.simulation.rollout import Run, simulate
-from gateway.simulation.scenario import AA
+from gateway.simulation.scenario import AA, Scenario
 from gateway.simulation.summary import share
+
+TITLE = "Hours until an equal candidate is promoted, median / 80 % of runs; the judge sees every session."
+RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 
 class Reference(NamedTuple):
@@ -70,8 +75,6 @@ def _number(hours: float) -> float | None:
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
-        "Hours until an equal candidate is promoted, median / 80 % of runs; the judge sees every session.",
-        "",
         "| policy | sessions/h | runs | hours | reference | rolled back |",
         "|---|---|---|---|---|---|",
     ]
@@ -87,32 +90,54 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def runs_of(reference: Reference, runs: int, progress: Progress, task: TaskID) -> list[Run]:
+def scenario_of(reference: Reference) -> Scenario:
     longest = 3.0 * (reference.median * 1.5 if reference.eighty == inf else reference.eighty)
-    scenario = replace(
-        AA, policy=reference.policy, per_hour=reference.per_hour, judge_all=True, hours=max(longest, 2.0)
+    return replace(
+        AA,
+        name=f"A/A {reference.policy}, {reference.per_hour:g}/h",
+        policy=reference.policy,
+        per_hour=reference.per_hour,
+        judge_all=True,
+        hours=max(longest, 2.0),
     )
-    found = []
-    for seed in range(runs):
-        found.append(simulate(scenario, seed))
-        progress.advance(task)
-    return found
+
+
+def run(task: tuple[Scenario, int]) -> Run:
+    return simulate(*task)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
+    parser.add_argument("--keep", type=Path, help="folder of the runs, if not that")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     options = parser.parse_args()
-    rows = []
-    with Progress() as progress:
-        for reference in REFERENCES:
-            task = progress.add_task(f"{reference.policy}, {reference.per_hour:g}/h", total=options.runs)
-            rows.append(row(reference, runs_of(reference, options.runs, progress, task)))
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "hours.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (options.results / "hours.md").write_text(markdown(rows) + "\n")
+    lines = Lines((options.keep or options.results) / "hours-runs.jsonl", Run)
+    scenarios = {reference: scenario_of(reference) for reference in REFERENCES}
+    done = {(each.scenario, each.seed) for each in lines.values}
+    tasks = [
+        (scenario, seed)
+        for scenario in scenarios.values()
+        for seed in range(options.runs)
+        if (scenario.name, seed) not in done
+    ]
+    with Progress() as progress, ProcessPoolExecutor(options.jobs) as pool:
+        for found in progress.track(pool.map(run, tasks), total=len(tasks)):
+            lines.add(found)
+    rows = write(lines.values, options.results)
     print(markdown(rows))
+
+
+def write(found: Sequence[Run], folder: Path) -> list[dict[str, Any]]:
+    rows = []
+    for reference in REFERENCES:
+        mine = [each for each in found if each.scenario == scenario_of(reference).name]
+        rows += [row(reference, mine)] if mine else []
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "hours.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (folder / "hours.md").write_text(f"{TITLE}\n\n{markdown(rows)}\n")
+    return rows
 
 
 if __name__ == "__main__":

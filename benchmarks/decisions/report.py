@@ -14,11 +14,12 @@ from gateway.simulation.scenario import Scenario
 from gateway.simulation.summary import share, spread, summarize
 
 Row = dict[str, Any]
+REVISION = 2  # of the code that rows were measured with; 1, without one: before docs/adr/0013 and 0014
 
 
 def ours(scenario: Scenario, runs: Sequence[Run]) -> Row:
     """One row: what became of the rollouts, with Wilson intervals (95 %)."""
-    return {**msgspec.to_builtins(summarize(scenario, runs)), "rule": "this gateway"}
+    return {**msgspec.to_builtins(summarize(scenario, runs)), "rule": "this gateway", "revision": REVISION}
 
 
 def theirs(scenario: Scenario, watched: Sequence[Watched]) -> list[Row]:
@@ -33,6 +34,7 @@ def theirs(scenario: Scenario, watched: Sequence[Watched]) -> list[Row]:
                     "scenario": scenario.name,
                     "truth": scenario.truth,
                     "rule": name,
+                    "revision": REVISION,
                     "runs": len(runs),
                     "rolled_back": msgspec.to_builtins(share(len(tripped), len(runs))),
                     "canary_sessions": spread([each.canary_sessions for each in tripped]),
@@ -61,7 +63,8 @@ def markdown(rows: Sequence[Row]) -> str:
     lines = [
         "Rolled back and promoted: share of runs with its 95 % Wilson interval. Canary sessions: served "
         "before a rollback, median / 90 %. Hours: until promotion or rollback (of the other rules: until "
-        "they roll back), median / 80 %. Judge calls: until then, median / 90 %. Held: runs, by reason.",
+        "they roll back), median / 80 %. Judge calls: until then, median / 90 %. Held: runs, by reason. "
+        "¹ Measured before docs/adr/0013 and 0014, which change no test of harm.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|---" * len(COLUMNS) + "|",
@@ -70,7 +73,7 @@ def markdown(rows: Sequence[Row]) -> str:
         cells = [
             row["scenario"],
             row["truth"],
-            row["rule"],
+            row["rule"] if row.get("revision") == REVISION else f"{row['rule']} ¹",
             str(row["runs"]),
             _percent(row["rolled_back"]),
             _percent(row.get("promoted")),

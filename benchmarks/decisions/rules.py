@@ -123,6 +123,7 @@ class Asymptotic(Rule):
     """Asymptotic confidence sequence at .05 (as GrowthBook's): the interval excludes zero."""
 
     name = "asymptotic confidence sequence"
+    alpha = 0.05  # two-sided
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,7 +139,7 @@ class Asymptotic(Rule):
             self.effect.update(unit.canary, badness, share, self.mean)
             self.mean += 0.01 * (badness - self.mean)
             if min(self.effect.units) >= 10:
-                interval = self.effect.get(0.05)
+                interval = self.effect.get(self.alpha)
                 if interval is not None and interval.low > 0.0:
                     return True
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 import time
 from pathlib import Path
@@ -67,6 +68,8 @@ async def _listen(worker: Worker, folder: Path, changes: int) -> tuple[list[floa
     await worker.snapshots.poll()
     following = asyncio.create_task(worker.snapshots.run())
     await asyncio.sleep(LISTEN)
+    gc.collect()
+    gc.freeze()  # as a worker does once it has begun
     registry, watch = Registry(other), Watch()
     quiet: list[float] = []
     changed: list[float] = []
@@ -82,6 +85,7 @@ async def _listen(worker: Worker, folder: Path, changes: int) -> tuple[list[floa
             changed.append(watch.longest * 1000)
     finally:
         watch.going = False
+        gc.unfreeze()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         await other.close()

@@ -12,6 +12,7 @@ from benchmarks.overhead.peers import Peer
 from benchmarks.overhead.requests import Template
 
 CONNECT_AT_ONCE = 100
+PATIENCE = 20.0  # s for the first events of so many
 
 
 @dataclass(slots=True)
@@ -23,6 +24,7 @@ class Seen:
     whole: int = 0
     broken: int = 0
     open: int = 0
+    said: bytes = b""  # the first answer that was no stream
 
 
 class Stream(asyncio.Protocol):
@@ -47,6 +49,10 @@ class Stream(asyncio.Protocol):
         self.transport.write(self.template.filled(next(SESSIONS)))
 
     def data_received(self, data: bytes) -> None:
+        if not self.last and data.startswith(b"HTTP/1.1 ") and data[9:12] != b"200":
+            self.seen.said = self.seen.said or data
+            self.transport.abort()
+            return
         if b"data: " not in data:
             return
         now = time.monotonic()
@@ -81,7 +87,7 @@ class Stream(asyncio.Protocol):
 
 
 async def open_streams(peer: Peer, template: Template, count: int, seen: Seen, *, once: bool) -> list[Stream]:
-    """Returns when every stream has had its first event, or has broken."""
+    """Returns when every stream has had its first event, has broken or has been waited for long enough."""
     loop = asyncio.get_running_loop()
     made: list[Stream] = []
     for start in range(0, count, CONNECT_AT_ONCE):
@@ -93,7 +99,7 @@ async def open_streams(peer: Peer, template: Template, count: int, seen: Seen, *
         connected = await asyncio.gather(*connecting, return_exceptions=True)
         batch = [pair[1] for pair in connected if not isinstance(pair, BaseException)]
         seen.broken += size - len(batch)
-        await asyncio.gather(*(stream.started for stream in batch))
+        await asyncio.wait([stream.started for stream in batch], timeout=PATIENCE)
         made += batch
     return made
 

@@ -7,6 +7,7 @@ In this order, the first that applies:
     hold           the provider fails (incident); a severe flag was confirmed (safety); the arms' shares are
                    wrong (srm); the judge drifts (judge)
     watch          advance when it has lasted
+    shadow         enough pairs, no harm in them, its gates passed → advance
     stage          not the last: minimum bake, minimum units, every harm E below the policy's, completeness
                    → advance
     last stage     the same without minimum units, and every gate passed → promote,
@@ -47,6 +48,7 @@ def answer(policy: Policy, position: Position, evidence: Evidence, now: float) -
         or _waits(position, evidence)
         or _doubted(policy, position)
         or (_watch(policy, position, evidence, now) if position.in_watch else None)
+        or (_shadow(policy, position, evidence, now) if position.in_shadow else None)
         or _stage(policy, position, evidence, now)
     )
 
@@ -69,6 +71,8 @@ def _harm(evidence: Evidence) -> Answer | None:
             None,
             None,
         )
+    if state.shadow is not None and (found := state.shadow.harm()) is not None:
+        return "roll_back", found[0], found[1], None, None
     if state.severe.found_at is not None:
         told = f"{state.severe.confirmed[1]} canary sessions had a severe flag that was confirmed"
         return "roll_back", "severe", f"{told} ({state.severe.shown()}), no stable one had", None, None
@@ -136,6 +140,27 @@ def _watch(policy: Policy, position: Position, evidence: Evidence, now: float) -
     if lasted >= needs:
         return "advance", "watch", f"watched for {_hours(lasted)} without harm", None, None
     return "bake", "watch", f"watching: {_hours(lasted)} of {_hours(needs)}", None, None
+
+
+def _shadow(policy: Policy, position: Position, evidence: Evidence, now: float) -> Answer | None:
+    shadow, limit = evidence.state.shadow, policy.shadow
+    if shadow is None or limit is None:
+        return None
+    lacks = shadow.lacks(policy, evidence.state.rules)
+    if lacks is None:
+        return (
+            "advance",
+            "shadow",
+            f"{shadow.pairs} pairs speak of no harm, and its gates have passed",
+            None,
+            None,
+        )
+    rule, reason, hold = lacks
+    if hold is not None:
+        return "hold", rule, reason, hold, None
+    if now - position.stage_since - position.idle < limit.max_bake:
+        return "bake", rule, reason, None, None
+    return "hold", rule, f"{reason}; the time for it has passed", "evidence", None
 
 
 def _stage(policy: Policy, position: Position, evidence: Evidence, now: float) -> Answer:

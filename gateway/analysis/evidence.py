@@ -42,7 +42,7 @@ from gateway.analysis.severe import thinned
 from gateway.analysis.state import State, Writer
 from gateway.analysis.thresholds import Thresholds
 from gateway.analysis.units import ERROR, SAFETY, Unit, amount, chosen, open_unit
-from gateway.domain.observation import Batch, Drawn, Flagged, Observed, Scored
+from gateway.domain.observation import Batch, Drawn, Flagged, Observed, Pair, Scored
 from gateway.domain.policy import Policy
 from gateway.domain.safety import is_severe
 from gateway.errors import InvalidValue
@@ -98,7 +98,9 @@ class Evidence:
     def alarm(self) -> bool:
         """A rollback is due."""
         state = self.state
-        return bool(state.crossed) or state.hard_stop.at is not None or state.severe.found_at is not None
+        shadow = state.shadow is not None and bool(state.shadow.crossed)
+        stopped = state.hard_stop.at is not None or state.severe.found_at is not None
+        return bool(state.crossed) or stopped or shadow
 
     @property
     def open_sessions(self) -> int:
@@ -122,6 +124,10 @@ class Evidence:
             state.clock = max(before, batch.written_at)
         requests = failed = 0  # stable's, and those that the provider failed
         for record in batch.records:
+            if type(record) is Pair:
+                if state.shadow is not None:
+                    state.shadow.add(record)
+                continue
             drawn = record.unit
             if type(record) is Flagged and (record.cleared or is_severe(record.flag)):
                 state.severe.told(record, state.clock, state.rules)
@@ -143,6 +149,8 @@ class Evidence:
         if requests:
             state.incident.add(state.clock, requests, failed)
         self._advance()
+        if state.shadow is not None:
+            state.shadow.advance(state.clock, state.rules)
         if state.incident.update(state.clock, state.rules):
             state.stopped[state.stage_at(state.clock)] += state.clock - before
         self._entries.look()
@@ -308,7 +316,10 @@ class Evidence:
         return max(tests, key=lambda name: self.state.comparisons[name].harm.get())
 
     def passed(self, gate: str) -> bool:
-        comparison = self.state.comparisons.get(gate)
+        """Whether it was shown once, by sessions or in the shadow stage."""
+        comparison, shadow = self.state.comparisons.get(gate), self.state.shadow
+        if shadow is not None and gate in shadow.passed:
+            return True
         return comparison is not None and comparison.passed_at is not None
 
     @property

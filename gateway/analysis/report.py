@@ -35,9 +35,9 @@ def describe(policy: Policy, position: Position, evidence: Evidence, now: float)
         method=state.method,
         at=state.clock,
         bake=max(0.0, lasted),
-        bake_needs=policy.holdback.watch if position.in_watch else policy.min_bake[position.stage],
+        bake_needs=0.0 if position.in_shadow else _bake_needs(policy, position),
         canary_units=state.canaries[stage],
-        units_need=0 if position.in_watch else policy.min_units,
+        units_need=0 if position.in_watch or position.in_shadow else policy.min_units,
         metrics=tuple(metrics),
         families=tuple(
             FamilyView(
@@ -63,8 +63,13 @@ def describe(policy: Policy, position: Position, evidence: Evidence, now: float)
         left_out=state.left_out,
         lost_batches=state.lost_batches,
         dropped=state.dropped,
+        shadow=None if state.shadow is None else state.shadow.view(),
         without_data=without_data(policy, state),
     )
+
+
+def _bake_needs(policy: Policy, position: Position) -> float:
+    return policy.holdback.watch if position.in_watch else policy.min_bake[position.stage]
 
 
 def _metric(metric: Metric, policy: Policy, comparison: Comparison) -> MetricView:

@@ -9,6 +9,7 @@ from gateway.analysis.metrics import METRICS
 from gateway.analysis.monitor import Completeness, HardStop, Incident
 from gateway.analysis.rules import METHOD, Rules
 from gateway.analysis.severe import Severe
+from gateway.analysis.shadow import ShadowState
 from gateway.analysis.thresholds import SOURCES, Frozen, Source, Thresholds, freeze
 from gateway.analysis.units import Seen, Unit
 from gateway.domain.policy import Policy
@@ -64,6 +65,7 @@ class State(msgspec.Struct):
     crossed: dict[str, float] = {}
     units: list[Unit] = []
     mismatched_at: float | None = None
+    shadow: ShadowState | None = None
     severe: Severe = msgspec.field(default_factory=Severe)
 
     @classmethod
@@ -73,6 +75,7 @@ class State(msgspec.Struct):
         state.incident = Incident(before=thresholds.provider_errors)
         state.canaries = [0] * (state.planned + 1)
         state.stopped = [0.0] * (state.planned + 1)
+        state.shadow = ShadowState.start(policy, started_at)
         for metric in METRICS:
             if metric.source is None:
                 start = thresholds.judge if metric.kind == "score" else None

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.analysis.shadow import ShadowView
 from gateway.analysis.trust import Doubt
 from gateway.domain.rollout import Phase
 
@@ -17,7 +18,8 @@ class Position(msgspec.Struct, frozen=True):
     """Where a rollout stands. `stage`: index into the policy's stages, the last one while `in_watch`.
     `stage_since`: when it (or the watch) took effect, store time. `weight`, `q1`, `q0`: in force.
     `raises`: times the weight was raised so far. `idle`: s of this stage that do not count as bake, such
-    as pauses by a person (incidents are subtracted by `decide`). `doubt`: why the judge is not believed."""
+    as pauses by a person (incidents are subtracted by `decide`). `in_shadow`: before stage 0.
+    `doubt`: why the judge is not believed."""
 
     phase: Phase
     stage: int
@@ -29,6 +31,7 @@ class Position(msgspec.Struct, frozen=True):
     in_watch: bool = False
     raises: int = 0
     idle: float = 0.0
+    in_shadow: bool = False
     doubt: Doubt = ""
 
 
@@ -81,7 +84,8 @@ class Verdict(msgspec.Struct, frozen=True):
     `bake`, `bake_needs`: s of this stage that count, and the minimum. `canary_units`: canary sessions of
     this stage. `scored`, `sampled`: judged sessions. `at`: the fold's clock, store time. `open_sessions`,
     `left_out`, `lost_batches`, `dropped`: what the evidence is missing. `without_data`: gates that no session
-    brings anything for, in words."""
+    brings anything for, in words. `shadow`: what pairs have shown, of a rollout whose policy begins so; in
+    that stage the other numbers are of stable alone."""
 
     action: Action
     rule: str
@@ -104,6 +108,7 @@ class Verdict(msgspec.Struct, frozen=True):
     left_out: int = 0
     lost_batches: int = 0
     dropped: int = 0
+    shadow: ShadowView | None = None
     without_data: tuple[str, ...] = ()
 
     def because(

@@ -6,9 +6,12 @@ output    values as tables, for people; `--json` prints the values themselves
 prompts   push · versions · live · deploy · gate
 comparing pull · diff
 rollout   start · status · watch (watching, bars), and a command for each event of its transition table
+library   card · policies · label list, set, remove
+pins      show · clear
 audit     list · verify
 suites    suite check · import · show · post
 judging   judge calibrate (against people) · status
+judgments judge queue · judge retry
 keys      create · list · revoke
 alerts    list · retry · test
 token     create · list · rotate · revoke
@@ -39,9 +42,12 @@ from gateway.cli import (
     evaluating,
     explain,
     judging,
+    judgments,
     keys,
+    library,
     local,
     overriding,
+    pins,
     planning,
     prompts,
     rollout,
@@ -62,6 +68,7 @@ app = typer.Typer(
 )
 prompts.register(app)
 comparing.register(app)
+library.register(app)
 local.register(app)
 overriding.register(app)
 planning.register(app)
@@ -72,7 +79,9 @@ completion.register(app)
 simulate.register(app)
 evaluating.register(app)
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(pins.app, name="pin")
 app.add_typer(audit.app, name="audit")
+judgments.register(judging.app)
 app.add_typer(suites.app, name="suite")
 app.add_typer(judging.app, name="judge")
 app.add_typer(keys.app, name="keys")

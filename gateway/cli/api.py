@@ -7,7 +7,7 @@ import asyncio
 import http.client
 from collections.abc import Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -83,6 +83,10 @@ class AdminApi:
             raise Unavailable(
                 f"{self._url} is not an admin API of this version: status {response.status}, {error}"
             ) from error
+
+
+def prompt_path(prompt: str, *rest: str | int) -> str:
+    return "/".join(["/v1/prompts", quote(prompt, safe=""), *(str(item) for item in rest)])
 
 
 def _as_error(problem: Problem) -> GatewayError:

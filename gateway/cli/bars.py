@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.analysis.verdict import FamilyView, MetricView, Verdict
-from gateway.cli.output import NOTHING, weight_of, when
+from gateway.cli.output import NOTHING, shadow, stage_of, weight_of, when
 from gateway.control.views import RolloutView
 
 WIDTH = 24  # cells of a bar
@@ -25,6 +25,8 @@ def rollout(view: RolloutView) -> RenderableType:
         return Group(*parts, Text("no evidence yet" if view.policy else "by hand: no evidence is gathered"))
     verdict = view.evidence.verdict
     parts += [_progress(view, verdict), _said(view, verdict)]
+    if verdict.shadow is not None:
+        parts += shadow(verdict.shadow)
     shown = [metric for metric in verdict.metrics if any(metric.units)]
     if shown:
         parts += [Text(), _metrics(shown)]
@@ -47,7 +49,7 @@ def sentence(view: RolloutView) -> str:
 def stage(view: RolloutView) -> str:
     if not view.policy:
         return "by hand"
-    return "watch" if view.watch else f"stage {view.stage + 1} of {view.stages}"
+    return stage_of(view)
 
 
 def bar(share: float, width: int = WIDTH) -> str:

@@ -6,7 +6,9 @@ API.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from difflib import unified_diff
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,8 +22,8 @@ from gateway.cli.prompts import PromptArgument, read_file
 from gateway.cli.session import Session, operation
 from gateway.domain.prompt import digest
 from gateway.errors import ConfigError, InvalidValue, PromptNotDeployed
-from gateway.promptfiles import prompty
-from gateway.promptfiles.difference import Difference, PartDifference, difference
+from gateway.promptfiles import difference, prompty
+from gateway.promptfiles.difference import Difference
 from gateway.promptfiles.prompty import PromptFile
 
 SUFFIX = ".prompty"
@@ -41,12 +43,15 @@ class Pulled(msgspec.Struct, frozen=True):
 
 
 class Compared(msgspec.Struct, frozen=True):
-    """The names of both sides, such as `support-agent/2` or a file's path, and what they differ in."""
+    """`before`, `after`: names of the sides, `support-agent/2` or a file's path. The rest is as in the admin
+    API's `VersionDiff`."""
 
     prompt: str
     before: str
     after: str
-    difference: Difference
+    same: bool
+    parts: tuple[Difference, ...]
+    text: str
 
 
 class AsText(Compared, frozen=True):
@@ -83,19 +88,24 @@ async def pull(
 
 
 def _compared(value: Compared) -> RenderableType:
-    found = value.difference
     if isinstance(value, AsText):
-        return found.text
-    if found.same and not found.fields:
+        return value.text
+    if not value.parts:
         return Text(f"{value.before} and {value.after} are the same")
-    lines = [Text(f"{value.before} → {value.after}" + (": only metadata differ" if found.same else ""))]
-    lines += [Text(f"{each.field}: {_json(each.before)} → {_json(each.after)}") for each in found.fields]
-    return Group(*lines, *(line for part in found.parts for line in _part(part)))
+    head = f"{value.before} → {value.after}" + (": only metadata differ" if value.same else "")
+    return Group(Text(head), *(line for each in value.parts for line in _part(each)))
 
 
-def _part(part: PartDifference) -> Iterator[Text]:
-    yield Text(f"\nmessage {part.message} ({part.role}), part {part.kind}: {part.change}", style="bold")
-    yield from (Text(line, style=STYLES.get(line[:1], "")) for line in part.lines)
+def _part(each: Difference) -> Iterator[Text]:
+    """A part with its lines, as in a unified diff; a field in one line."""
+    if not each.where.startswith("messages["):
+        yield Text(f"{each.where}: {_json(each.before)} → {_json(each.after)}")
+        return
+    role = (each.after or each.before)["role"]
+    yield Text(f"{each.where} ({role}): {each.change}", style="bold")
+    old, new = (("" if side is None else side["text"]).splitlines() for side in (each.before, each.after))
+    for line in itertools.islice(unified_diff(old, new, lineterm=""), 2, None):  # without the files' names
+        yield Text(line, style=STYLES.get(line[:1], ""))
 
 
 @operation(_compared)
@@ -109,8 +119,10 @@ async def diff(
     """What two versions differ in, by part and by field; a side can be a file that is not pushed yet."""
     sides = [await _side(session, prompt, given) for given in (before, after)]
     names = sides[0][0], sides[1][0]
-    found = difference(sides[0][1], sides[1][1], names=names)
-    return (AsText if text else Compared)(prompt, *names, found)
+    old, new = sides[0][1], sides[1][1]
+    same = digest(old.content) == digest(new.content)
+    written = difference.text(old, new, names)
+    return (AsText if text else Compared)(prompt, *names, same, difference.differences(old, new), written)
 
 
 async def _side(session: Session, prompt: str, given: str) -> tuple[str, PromptFile]:

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from gateway.cli import output
+from gateway.cli.pins import ClientOption, KindOption, place
 from gateway.cli.session import Session, operation
-from gateway.control.explain import KEY_KINDS, Explanation
+from gateway.control.explain import Explanation
 from gateway.domain.request_id import PREFIX
 from gateway.errors import InvalidValue
 
@@ -28,14 +29,12 @@ async def explain(
     key: Annotated[
         str | None, typer.Option("--session", help="The session's key, as the client sends it.")
     ] = None,
-    kind: Annotated[str, typer.Option(help=f"What carries the key: {', '.join(KEY_KINDS)}.")] = "header",
-    client: Annotated[str, typer.Option(help="Id of the client's key, where clients have our keys.")] = "",
+    kind: KindOption = "header",
+    client: ClientOption = "",
 ) -> Explanation:
     """Why a request got its version, or which one a session's next request gets."""
     if what.startswith(PREFIX) and key is None:
         return await session.administration.explain_request(what)
     if key is None:
         raise InvalidValue(f"give a request id ({PREFIX}…), or a prompt and --session", param="session")
-    if kind not in KEY_KINDS:
-        raise InvalidValue(f"--kind is one of {', '.join(KEY_KINDS)}, not {kind!r}", param="kind")
-    return await session.administration.explain_session(what, key, kind, client)
+    return await session.administration.explain_session(*place(what, key, kind, client))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.text import Text
 
+from gateway.cli.output import when
 from gateway.control.judging.budget import Spent
 from gateway.control.quality import JudgeView, Quality
 from gateway.evals.calibration import Calibration
+from gateway.evals.drift import Anchors
 
 
 def quality(found: Quality) -> RenderableType:
@@ -28,7 +30,18 @@ def _judge(judge: JudgeView) -> list[str]:
         f"{judge.model}, rubric {judge.rubric} ({judge.rubric_digest}), prompt {judge.prompt_digest}; "
         f"together {judge.digest}"
     )
-    return [first, _calibration(judge.calibration)]
+    return [first, _calibration(judge.calibration), *_anchors(judge.anchors)]
+
+
+def _anchors(found: Anchors | None) -> list[str]:
+    if found is None:
+        return []
+    shift = found.shift
+    if shift is None:
+        return [f"anchors: {len(found.first)} since {when(found.first_at)}, not scored again yet"]
+    verdict = "IT DRIFTS" if found.drifting else "no drift"
+    says = f"shifted by {shift.estimate:+.3f} ({shift.low:+.3f} to {shift.high:+.3f})"
+    return [f"anchors: {len(found.newest)} {says} at {when(found.at)}: {verdict}"]
 
 
 def _calibration(found: Calibration | None) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gateway.analysis.shadow import ShadowMetric, ShadowView
 from gateway.analysis.verdict import MetricView
 from gateway.control.access import Issued, TokenView
 from gateway.control.administration import DeliveryPage, Sent
@@ -122,7 +123,7 @@ def rollouts(views: Sequence[RolloutView]) -> RenderableType:
 
 def evidence(view: RolloutView) -> list[RenderableType]:
     """Of a rollout under a policy: where it stands, why, and every number."""
-    stage = "watch" if view.watch else f"stage {view.stage + 1} of {view.stages}"
+    stage = stage_of(view)
     lines = [f"\n{view.id}: policy {view.policy}, {stage} since {when(view.stage_since)}"]
     if view.hold is not None:
         lines.append(f"holds since {when(view.hold.since)} ({view.hold.reason}): {view.hold.detail}")
@@ -139,7 +140,41 @@ def evidence(view: RolloutView) -> list[RenderableType]:
         ("metric", "stable", "canary", "units", "difference", "95 %", "allowed", "harm E", "gate E"),
         (_metric(metric) for metric in verdict.metrics if any(metric.units)),
     )
-    return [Text("\n".join(lines)), rows]
+    parts: list[RenderableType] = [Text("\n".join(lines))]
+    if verdict.shadow is not None:
+        parts += shadow(verdict.shadow)
+    return parts if view.shadow else [*parts, rows]
+
+
+def stage_of(view: RolloutView) -> str:
+    if view.shadow:
+        return "shadow stage"
+    return "watch" if view.watch else f"stage {view.stage + 1} of {view.stages}"
+
+
+def shadow(view: ShadowView) -> list[RenderableType]:
+    """What pairs of answers have shown."""
+    missing = ", ".join(f"{cause} {count}" for cause, count in view.missing.items())
+    told = f"shadow: {view.pairs} pairs of at least {view.pairs_need}, {view.waiting} wait for their time"
+    rows = table(
+        ("metric", "pairs", "difference", "95 %", "allowed", "harm E", "gate E"),
+        (_shadowed(metric) for metric in view.metrics),
+    )
+    return [Text(f"{told}; missing: {missing}" if missing else told), rows]
+
+
+def _shadowed(metric: ShadowMetric) -> tuple[str, ...]:
+    known = metric.low is not None and metric.high is not None and metric.difference is not None
+    harm = f"{metric.harm_e:.3g}"
+    return (
+        metric.name,
+        str(metric.pairs),
+        f"{metric.difference:+.4f}" if known else NOTHING,
+        f"{metric.low:+.3f} … {metric.high:+.3f}" if known else NOTHING,
+        f"{metric.tolerance:.3g}",
+        harm if metric.harm_needs is None else f"{harm} of {metric.harm_needs:.3g}",
+        NOTHING if metric.gate_needs is None else f"{metric.gate_e:.3g} of {metric.gate_needs:.3g}",
+    )
 
 
 def _warning(text: str) -> str:

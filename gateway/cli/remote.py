@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 from msgspec.structs import asdict
 
 from gateway.cli.api import AdminApi
+from gateway.cli.api import prompt_path as _path
 from gateway.control.access import Issued, Tokens, TokenView
 from gateway.control.administration import DeliveryPage, Sent
 from gateway.control.alerts.outbox import Delivery
@@ -189,7 +190,3 @@ class RemoteAdministration:
 
 def _token(name: str, action: str) -> str:
     return f"/v1/tokens/{quote(name, safe='')}/{action}"
-
-
-def _path(prompt: str, *rest: str | int) -> str:
-    return "/".join(["/v1/prompts", quote(prompt, safe=""), *(str(item) for item in rest)])

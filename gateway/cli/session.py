@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,11 @@ from gateway.cli import output
 from gateway.cli.api import AdminApi
 from gateway.cli.remote import RemoteAdministration, RemoteOperations
 from gateway.cli.remote_assessing import RemoteAssessing
+from gateway.cli.remote_library import RemoteJudgments, RemoteLibrary
 from gateway.control.administration import Administration, StoreAdministration, own_of
 from gateway.control.assessing import Assessing, StoreAssessing
+from gateway.control.judging.queue import Judgments, StoreJudgments
+from gateway.control.library import Library, StoreLibrary
 from gateway.control.operations import Operations, StoreOperations
 from gateway.control.plan import By
 from gateway.errors import ConfigError, GatewayError, Unavailable
@@ -62,6 +65,8 @@ class Session:
     operations: Operations
     administration: Administration
     assessing: Assessing
+    library: Library
+    judgments: Judgments
     actor: str
 
     def by(self, reason: str) -> By:
@@ -154,20 +159,33 @@ def exit_on_error(as_json: bool = False) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def opened(
-    config: Path, url: str | None, token: str | None
-) -> AsyncIterator[tuple[Operations, Administration, Assessing]]:
-    if url is not None:
-        api = AdminApi(url, token)
-        yield RemoteOperations(api), RemoteAdministration(api), RemoteAssessing(api)
+async def opened(shared: Mapping[str, Any]) -> AsyncIterator[Session]:
+    """Of the options that all commands share."""
+    actor = shared["actor"]
+    if shared["url"] is not None:
+        api = AdminApi(shared["url"], shared["token"])
+        yield Session(
+            RemoteOperations(api),
+            RemoteAdministration(api),
+            RemoteAssessing(api),
+            RemoteLibrary(api),
+            RemoteJudgments(api),
+            actor,
+        )
         return
-    settings = read_settings(config)
+    settings = read_settings(shared["config"])
     store = store_of(settings, patient=True)
     await store.open()
     try:
-        operations = StoreOperations(store, policies_of(settings), settings.evidence.changes())
-        administration = StoreAdministration(store, own_of(settings, signing_keys_of(settings)))
-        yield operations, administration, StoreAssessing(store)
+        policies, signing_keys = policies_of(settings), signing_keys_of(settings)
+        yield Session(
+            StoreOperations(store, policies, settings.evidence.changes()),
+            StoreAdministration(store, own_of(settings, signing_keys)),
+            StoreAssessing(store),
+            StoreLibrary(store, policies, signing_keys),
+            StoreJudgments(store),
+            actor,
+        )
     finally:
         await store.close()
 
@@ -181,15 +199,15 @@ def signing_keys_of(settings: Settings) -> tuple[str, ...]:
 
 
 async def _run(function: Command, shared: dict[str, Any], options: dict[str, Any]) -> Any:
-    async with opened(shared["config"], shared["url"], shared["token"]) as parts:
-        return await function(Session(*parts, shared["actor"]), **options)
+    async with opened(shared) as session:
+        return await function(session, **options)
 
 
 async def _follow(function: Follow, shared: dict[str, Any], options: dict[str, Any], display: Display) -> Any:
     value = None
-    async with opened(shared["config"], shared["url"], shared["token"]) as parts:
+    async with opened(shared) as session:
         with display(shared["as_json"]) as show:
-            async for value in function(Session(*parts, shared["actor"]), **options):
+            async for value in function(session, **options):
                 show(value)
     return value
 

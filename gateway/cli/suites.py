@@ -58,17 +58,19 @@ def take_over(
     items: Annotated[Path | None, typer.Option(help="Items of graders, a JSONL file.")] = None,
     ideal: Annotated[str, typer.Option(help=f"How ideals are compared: {', '.join(HOW)}.")] = "match",
     out: Annotated[Path | None, typer.Option(help="Write the suite here.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print a suite of another form in promptfoo's dialect; what has no counterpart is refused."""
-    with exit_on_error():
+    with exit_on_error(as_json):
         given = None if items is None else Source(read(items), str(items))
         value = imported(read(file), str(file), items=given, how=ideal)
         text = as_yaml(value, file.name)
         read_any(text, name_of(file.name), f"{file} as a suite")
-        if out is None:
-            typer.echo(text, nl=False)
-        else:
+        if out is not None:
             out.write_text(text, encoding="utf-8")
+        if out is None or as_json:
+            facts = {"file": text, "path": None if out is None else str(out)}
+            print_value(facts, lambda _: text, as_json)
 
 
 def shown(found: Evaluation) -> RenderableType:

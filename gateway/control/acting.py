@@ -50,6 +50,10 @@ def act(deployment: Deployment, verdict: Verdict, seen: Seen, now: float) -> Act
     match verdict.action:
         case "advance" if rollout.in_watch:
             return Act("finish", stages.finish(deployment, now=now, by=by))
+        case "advance" if rollout.in_shadow:
+            weight = stage_weight(rollout, 0, seen)
+            of = rates_at(rollout, weight, seen, first_stage=True)
+            return Act("advance", stages.expose(deployment, weight, of, now=now))
         case "advance":
             weight = stage_weight(rollout, rollout.stage + 1, seen)
             of = rates_at(rollout, weight, seen, first_stage=False)
@@ -74,7 +78,7 @@ def upkeep(deployment: Deployment, seen: Seen, now: float) -> Act | None:
     rollout, _ = stages.under_policy(deployment)
     last = rollout.weights[-1]
     weight = stage_weight(rollout, rollout.stage, seen)
-    if not rollout.in_watch and weight > last.value * WORTH:
+    if not (rollout.in_watch or rollout.in_shadow) and weight > last.value * WORTH:
         return Act("size", stages.size(deployment, weight, rates_at(rollout, weight, seen), now=now))
     return resample(deployment, seen, now)
 

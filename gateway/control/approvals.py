@@ -40,7 +40,7 @@ def asked(deployment: Deployment) -> Approvals | None:
 def next_stage(rollout: Rollout) -> str | None:
     if rollout.policy is None or rollout.in_watch:
         return None
-    following = rollout.stage + 2  # counted from 1, as people count the stages of a policy
+    following = 1 if rollout.in_shadow else rollout.stage + 2  # as people count the stages of a policy
     return WATCH if following > len(rollout.policy.stages) else str(following)
 
 
@@ -70,7 +70,8 @@ def require(deployment: Deployment, *, weight: float) -> None:
         return
     policy = rollout.policy
     starts = [(str(number), stage.min) for number, stage in enumerate(policy.stages, start=1)]
-    for name, begins in (*starts[rollout.stage + 1 :], (WATCH, 1.0 - policy.holdback.share)):
+    reached = 0 if rollout.in_shadow else rollout.stage + 1
+    for name, begins in (*starts[reached:], (WATCH, 1.0 - policy.holdback.share)):
         found = _of(deployment, rollout, name)
         if found is not None and found.missing and weight >= begins:
             raise TransitionRefused(lacks(found))

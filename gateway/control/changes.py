@@ -193,7 +193,7 @@ def _under_policy(rollout: Rollout) -> dict[str, Any]:
     if rollout.policy is None:
         return {}
     hold = None if rollout.hold is None else rollout.hold.reason
-    stage: int | str = "watch" if rollout.in_watch else rollout.stage
+    stage: int | str = "watch" if rollout.in_watch else "shadow" if rollout.in_shadow else rollout.stage
     return {"policy": rollout.policy_name, "stage": stage, "hold": hold, "raises": rollout.raises}
 
 

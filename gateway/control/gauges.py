@@ -75,6 +75,7 @@ def _decision(prompt: str, decision: Decision) -> list[Sample]:
         ("rollout_evidence_dropped", (prompt,), (verdict.dropped,)),
         ("rollout_open_sessions", (prompt,), (verdict.open_sessions,)),
         *_evidence(prompt, verdict),
+        *_shadow(prompt, decision),
     ]
 
 
@@ -99,4 +100,26 @@ def _evidence(prompt: str, verdict: Verdict) -> list[Sample]:
             found.append(("rollout_gate_needs", (prompt, metric.name), (metric.gate_needs,)))
         if metric.difference is not None:
             found.append(("rollout_difference", (prompt, metric.name), (metric.difference,)))
+    return found
+
+
+def _shadow(prompt: str, decision: Decision) -> list[Sample]:
+    shadow = decision.verdict.shadow
+    if shadow is None:
+        return []
+    found: list[Sample] = [("rollout_shadow", (prompt,), (int(decision.at.in_shadow),))]
+    missing = shadow.pairs - shadow.complete
+    counts = ("complete", shadow.complete), ("missing", missing), ("waiting", shadow.waiting)
+    found += [("rollout_shadow_pairs", (prompt, state), (count,)) for state, count in counts]
+    for metric in shadow.metrics:
+        values = (
+            ("harm_e", metric.harm_e),
+            ("harm_needs", metric.harm_needs),
+            ("gate_e", None if metric.gate_needs is None else metric.gate_e),
+            ("gate_needs", metric.gate_needs),
+            ("difference", metric.difference),
+        )
+        for name, value in values:
+            if value is not None:
+                found.append((f"rollout_shadow_{name}", (prompt, metric.name), (value,)))
     return found

@@ -9,6 +9,7 @@ from gateway.analysis.trust import Doubt
 from gateway.control.judging.pace import Pace
 from gateway.domain.rollout import Rollout
 from gateway.evals.calibration import Calibration
+from gateway.evals.drift import Anchors
 from gateway.evals.rubric import Bench
 from gateway.storage import codec, keys
 from gateway.storage.base import Documents
@@ -49,11 +50,19 @@ async def read_pace(store: Documents, rollout: str) -> Pace:
     return Pace() if document is None else codec.decode_document(document, Pace)
 
 
+async def read_anchors(store: Documents, bench: str) -> Anchors | None:
+    document = await store.get(keys.anchors(bench))
+    return None if document is None else codec.decode_document(document, Anchors)
+
+
 async def read_calibration(store: Documents, bench: str) -> Calibration | None:
     document = await store.get(keys.calibration(bench))
     return None if document is None else codec.decode_document(document, Calibration)
 
 
 async def _doubt(store: Documents, bench: str) -> Doubt:
+    anchors = await read_anchors(store, bench)
+    if anchors is not None and anchors.drifting:
+        return "drift"
     calibration = await read_calibration(store, bench)
     return "" if calibration is not None and calibration.calibrated else "uncalibrated"

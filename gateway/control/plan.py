@@ -68,8 +68,8 @@ def start(
     by: By,
 ) -> Planned:
     """A rollout of `candidate` against what is live, by hand at a weight, or under a policy at the least
-    weight of its first stage: the controller raises it once it has seen the traffic. It counts from `now` +
-    `RAISE_LEAD` (s) on."""
+    weight of its first stage (0 in a shadow stage): the controller raises it once it has seen the traffic.
+    It counts from `now` + `RAISE_LEAD` (s) on."""
     prompt, live = deployment.prompt, deployment.live
     if live is None:
         raise PromptNotDeployed(
@@ -88,7 +88,8 @@ def start(
             f"{prompt}/{candidate} was rolled back before: say in a reason why it may be tried again",
             param="reason",
         )
-    weight = under.policy.stages[0].min if isinstance(under, Under) else under
+    shadow = isinstance(under, Under) and under.policy.shadow is not None
+    weight = under if not isinstance(under, Under) else 0.0 if shadow else under.policy.stages[0].min
     rollout = Rollout(
         id=id,
         prompt=prompt,
@@ -103,7 +104,7 @@ def start(
     )
     if isinstance(under, Under):
         first = sampled(rollout.weights[0], rates(under.policy, weight, 0.0, CAP, first_stage=True))
-        stages = (first.effective_at,)
+        stages = () if shadow else (first.effective_at,)
         rollout = replace(
             rollout,
             policy=under.policy,
@@ -133,6 +134,11 @@ def change(
         return watch(deployment, now=now)
     if event == "finish" and not rollout.in_watch:
         raise TransitionRefused("there is no watch to end: promote the rollout first")
+    if event == "set_weight" and rollout.in_shadow:
+        raise TransitionRefused(
+            f"rollout {rollout.id} is in its shadow stage, in which nobody is served by the candidate: wait, "
+            "abort it, or start one by hand"
+        )
     phase = next_phase(rollout.phase, event)
     if phase in FINAL:
         return end(deployment, rollout, phase, now=now, by=by)

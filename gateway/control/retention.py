@@ -2,9 +2,10 @@
 
     kept/{rollout}   written with the start; then only by the controller's sweep, under its fence
 
-What is too old goes wholly. What is too much goes from the rollouts that ended first, then from the beginning
-of the largest that run, but never beyond their checkpoint, from which a successor folds on. A log is marked
-as cut before it is cut, so a replay never takes a part for the whole. Sizes are those of folded batches.
+Words that wait for the judge go when their own time is over. What is too old goes wholly. What is too much
+goes from the rollouts that ended first, then from the beginning of the largest that run, but never beyond
+their checkpoint, from which a successor folds on. A log is marked as cut before it is cut, so a replay
+never takes a part for the whole. Sizes are those of folded batches.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ class Retention:
 
     async def sweep(self, cases: Mapping[str, Case], fence: Fence) -> None:
         """`cases`: the rollouts that are being folded. Raises `GatewayError`; the next sweep goes on."""
+        for queue in (keys.JUDGING, keys.SHADOWING):
+            await self._store.forget_texts(queue)
         now = (await self._store.tick()).now
         ended: dict[str, Kept] = {}
         size = 0

@@ -17,11 +17,20 @@ from gateway.errors import TransitionRefused
 def advance(deployment: Deployment, weight: float, rates: Rates, *, now: float) -> Planned:
     """The next planned stage, `RAISE_LEAD` from now, at no less than the present weight."""
     rollout, policy = under_policy(deployment)
-    if rollout.in_watch or rollout.stage + 1 >= len(policy.stages):
+    if rollout.in_shadow or rollout.in_watch or rollout.stage + 1 >= len(policy.stages):
         raise TransitionRefused(f"stage {rollout.stage} is the last one before the watch")
     rollout = _after(rollout, "advance")
     rollout = begun(replace(rollout, stages=(*rollout.stages, now + RAISE_LEAD)), now)
     weight = max(weight, rollout.weights[-1].value)
+    return _with(deployment, replace(rollout, weights=reweigh(rollout, weight, now, rates)))
+
+
+def expose(deployment: Deployment, weight: float, rates: Rates, *, now: float) -> Planned:
+    """The end of the shadow stage: the first sessions go to the candidate."""
+    rollout, _ = under_policy(deployment)
+    if not rollout.in_shadow:
+        raise TransitionRefused("there is no shadow stage to end")
+    rollout = begun(replace(_after(rollout, "advance"), stages=(now + RAISE_LEAD,)), now)
     return _with(deployment, replace(rollout, weights=reweigh(rollout, weight, now, rates)))
 
 

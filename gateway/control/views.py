@@ -31,9 +31,9 @@ class RolloutView(msgspec.Struct, frozen=True):
     0.0 is "not yet". The salt is not shown: who knows it can choose an arm.
 
     Under a `policy` (empty: by hand) it is in `stage` number `stage` of `stages`, from 0, or in its `watch`,
-    since `stage_since`; `hold` is why it waits, `evidence` what the controller found last. `warnings`: that
-    the policy cannot decide within its maximum bake at the traffic that is seen, and what could be.
-    `approvals`: of the next stage, null where it asks for none."""
+    or before them in its `shadow` stage, since `stage_since`; `hold` is why it waits, `evidence` what the
+    controller found last. `warnings`: that the policy cannot decide within its maximum bake at the traffic
+    that is seen, and what could be. `approvals`: of the next stage, null where it asks for none."""
 
     id: str
     prompt: str
@@ -56,6 +56,7 @@ class RolloutView(msgspec.Struct, frozen=True):
     stages: int = 0
     stage_since: float = 0.0
     watch: bool = False
+    shadow: bool = False
     hold: Hold | None = None
     raises: int = 0
     evidence: Summary | None = None
@@ -152,6 +153,7 @@ def rollout_view(
         stages=0 if rollout.policy is None else len(rollout.policy.stages),
         stage_since=rollout.stage_since,
         watch=rollout.in_watch,
+        shadow=rollout.in_shadow and rollout.phase not in FINAL,
         hold=rollout.hold,
         raises=rollout.raises,
         evidence=evidence,

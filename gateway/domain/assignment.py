@@ -7,14 +7,14 @@ session is measured or judged says nothing about its arm.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from mmh3 import mmh3_x64_128_utupledigest
 
 Arm = Literal["stable", "canary"]
 
 BUCKET_SEED, SAMPLING_SEED, JUDGE_SEED = 0x5E551077, 0x5A3B1E5D, 0x10D6E000
-UNIT = 2.0**-53  # 53 bits are what a double holds exactly
+UNIT: Final = 2.0**-53  # 53 bits are what a double holds exactly
 
 
 def bucket(salt: str, session: bytes) -> float:

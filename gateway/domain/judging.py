@@ -1,7 +1,8 @@
 """What a worker hands to the judge: one session's first answer, and what led to it.
 
 Nothing in it but the unit says which arm it is of, and that is not shown to the judge. `rollout` and
-session name the item, so a session is judged once however often it is enqueued.
+session name the item, so a session is judged once however often it is enqueued. Its words go to the queue
+apart from it, because they may not be kept as long: an item whose words are gone still comes to a record.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     rollout: str
     unit: Drawn
     due_at: float
-    question: str
-    answer: str
+    question: str = ""
+    answer: str = ""
     trace: bytes = b""
 
     @property
@@ -30,12 +31,23 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Item)
+_WORDS = msgspec.msgpack.Decoder(tuple[str, str])
 
 
 def encode_item(item: Item) -> bytes:
-    return _ENCODER.encode(item)
+    """Without its words."""
+    return _ENCODER.encode(Item(item.prompt, item.rollout, item.unit, item.due_at, trace=item.trace))
 
 
-def decode_item(value: bytes) -> Item:
-    """Raises `msgspec.DecodeError` for bytes that no gateway of this version wrote."""
-    return _DECODER.decode(value)
+def encode_words(item: Item) -> bytes:
+    return _ENCODER.encode((item.question, item.answer))
+
+
+def decode_item(value: bytes, words: bytes = b"") -> Item:
+    """With its words, if there are any left. Raises `msgspec.DecodeError` for bytes that no gateway of this
+    version wrote."""
+    item = _DECODER.decode(value)
+    if not words:
+        return item
+    question, answer = _WORDS.decode(words)
+    return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)

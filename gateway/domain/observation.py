@@ -4,6 +4,7 @@
     Observed   one request of a measured session has ended
     Scored     a judge's result on a session's judged response, or why there is none
     Flagged    a safety flag that somebody else than the worker saw in an answer, or took away
+    Pair       a stable request that was replayed on the candidate, both answers judged side by side
 
 Every record names its session's pin (`Drawn`), so that any of them opens the unit and π is exact. Times are
 the store's as the worker estimates it, s; durations are s of the worker's own clock. A batch is folded once:
@@ -76,6 +77,20 @@ class Scored(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
     weighted: bool = False
 
 
+class Pair(msgspec.Struct, frozen=True, array_like=True, tag="p", gc=False):
+    """Of a shadow stage; pairs are (stable, candidate). `difference`: stable's score − the candidate's, in
+    [−1, 1], the mean of both orders; None with a `cause`. `outcomes`: of both requests; `flagged`: whether an
+    answer has a safety flag. `judge` as in `Scored`. The unit is the session of the stable request."""
+
+    unit: Drawn
+    judged_at: float
+    difference: float | None = None
+    cause: str = ""
+    outcomes: tuple[Outcome, Outcome] = ("ok", "ok")
+    flagged: tuple[bool, bool] = (False, False)
+    judge: str = ""
+
+
 class Flagged(msgspec.Struct, frozen=True, array_like=True, tag="f", gc=False):
     """`by` names the detector (judge, moderation) or a person (`person:ann`). `cleared`: that person says
     that there is nothing of the kind in the session's answers."""
@@ -87,7 +102,7 @@ class Flagged(msgspec.Struct, frozen=True, array_like=True, tag="f", gc=False):
     cleared: bool = False
 
 
-Evidence = Assigned | Observed | Scored | Flagged
+Evidence = Assigned | Observed | Scored | Flagged | Pair
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):

@@ -7,7 +7,7 @@ prompt may have sent it into endless reasoning. So can 404: a version names its 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.domain.observation import Outcome
 from gateway.errors import (
@@ -29,11 +29,11 @@ Ending = Literal[
 ]
 
 # 400, 413, 422 and their like are answers to the request itself; these are not.
-PROVIDER_STATUSES = frozenset({401, 402, 403, 407, 408, 409, 425, 429})
+PROVIDER_STATUSES: Final = frozenset({401, 402, 403, 407, 408, 409, 425, 429})
 
 # Codes and types of errors that arrive under status 200 (first event of a stream, body of an aggregator) or
 # say more than their status does: Anthropic, OpenAI, OpenRouter (whose codes are HTTP statuses), Azure.
-PROVIDER_CODES = frozenset(
+PROVIDER_CODES: Final = frozenset(
     {
         "authentication_error",
         "billing_error",
@@ -52,7 +52,7 @@ PROVIDER_CODES = frozenset(
         "529",
     }
 )
-PROMPT_CODES = frozenset(
+PROMPT_CODES: Final = frozenset(
     {
         "content_filter",
         "content_policy_violation",
@@ -105,3 +105,14 @@ def ending_of(error: GatewayError, *, responded: bool) -> Ending:
     if isinstance(error, UpstreamTimeout):
         return "silent"
     return "cut" if error.type == "upstream_error" else "unsent"
+
+
+def code_of(error: object) -> str | int | None:
+    """`code` of an error object, or its `type`; None where there is no error."""
+    if error is None or error is False:
+        return None
+    if isinstance(error, dict):
+        for name in ("code", "type"):
+            if isinstance(error.get(name), str | int) and error[name]:
+                return error[name]  # type: ignore[no-any-return]
+    return "error"

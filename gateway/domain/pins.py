@@ -23,7 +23,8 @@ received at r is served by a canary after a rollback committed at c < r only if 
 confirmed before c: less than a poll ago normally, `NO_NEW_AFTER` at most for new sessions, and
 `NOBODY_AFTER` at most for those that have a pin, while the store cannot be reached.
 
-All times are store time, s.
+All times are store time, s. The values hold no cycles and a worker keeps thousands of them: the garbage
+collector need not know them.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ import struct
 from enum import Enum
 from typing import Final, Literal
 
+from mypy_extensions import mypyc_attr
+
 from gateway.domain.assignment import Arm, bucket, sampled
 from gateway.domain.rollout import RAISE_LEAD, Rollout, Weight
 from gateway.errors import InvalidValue
 
-VIEW_FRESH = RAISE_LEAD - 0.25  # s; the rest is for errors of a worker's estimate of the store's clock
-NO_NEW_AFTER = 15.0  # s without confirmation: no new session goes to a canary
-NOBODY_AFTER = 300.0  # s without confirmation: nobody does
-PIN_MARGIN = 10.0  # s before a pin's end in which it is not served from a cache; above a store call's limit
+VIEW_FRESH: Final = RAISE_LEAD - 0.25  # s; the rest is for errors of a worker's estimate of the store's clock
+NO_NEW_AFTER: Final = 15.0  # s without confirmation: no new session goes to a canary
+NOBODY_AFTER: Final = 300.0  # s without confirmation: nobody does
+PIN_MARGIN: Final = 10.0  # s before a pin's end in which no cache serves it; above a store call's limit
 
 Reason = Literal[
     "live",  # no rollout runs
@@ -57,6 +60,7 @@ Reason = Literal[
 # Made anew for each request: plain classes, because those are what mypyc makes in C (docs/adr/0004).
 
 
+@mypyc_attr(acyclic=True)
 class Pin:
     """A session's stored assignment. `weight`, `q1`, `q0` are what it was drawn under; `measured` whether its
     arm's rate drew it; `evidence` False for conversations that began before the rollout."""
@@ -104,6 +108,7 @@ class PinRules:
         self.protect_running: Final = protect_running
 
 
+@mypyc_attr(acyclic=True)
 class View:
     """What a worker knows of a prompt now. `staleness`: s since the store last confirmed it, infinite if
     never."""
@@ -117,6 +122,7 @@ class View:
         self.staleness: Final = staleness
 
 
+@mypyc_attr(acyclic=True)
 class Ask:
     """A request, as far as it matters here. `session` is the session's keyed hash, None without one;
     `assistant_turn` whether its body holds one; `draw` a random number in [0, 1) for requests without a
@@ -130,6 +136,7 @@ class Ask:
         self.draw: Final = draw
 
 
+@mypyc_attr(acyclic=True)
 class Assignment:
     """Which version serves a request. `pin` is what it rests on; `write`: it is new and must be stored by
     set-if-absent, and `settle` says what came of it. `evidence` is final once nothing is to be written."""
@@ -291,6 +298,7 @@ def _unproven(assignment: Assignment, *, write: bool) -> Assignment:
 # --- how long a worker may rely on a pin without asking
 
 
+@mypyc_attr(acyclic=True)
 class Kept:
     """A pin in a worker's cache. `until`: it stands in the store at least so long. `touched`: when its last
     successful refresh was sent and answered; whether it still met the pin, a refresh does not tell."""
@@ -341,8 +349,8 @@ def _end(pin: Pin, used_at: float, rules: PinRules) -> float:
 
 # --- bytes
 
-_LAYOUT = struct.Struct(">BBIdddd")
-_FORMAT = 1
+_LAYOUT: Final = struct.Struct(">BBIdddd")
+_FORMAT: Final = 1
 _CANARY, _MEASURED, _EVIDENCE = 1, 2, 4
 
 

@@ -21,11 +21,13 @@ from gateway.errors import InvalidValue
 FAMILIES = ("safety", "errors", "judge", "latency", "tokens", "cost")
 TOLERANCES = ("judge", "safety", "errors", "p50", "p90", "tokens", "cost")
 GATES = ("judge", "safety", "errors", "latency_p50", "latency_p90", "cost")
+SHADOWED = ("judge", "safety", "errors")  # what a replay of a stable request can show
 ALPHA_BUDGET = 0.05
 WATCH = "watch"  # the stage after all planned ones
 MOST_APPROVALS = 20
 
 _ALPHAS = dict(zip(FAMILIES, (0.015, 0.01, 0.01, 0.01, 0.0025, 0.0025), strict=True))
+_SHADOW_ALPHAS = {"judge": 0.01, "safety": 0.005, "errors": 0.005}
 _MARGINS = dict(zip(FAMILIES, (0.0, 0.0, 0.0, 0.5, 0.5, 0.5), strict=True))
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -66,6 +68,27 @@ class Holdback(msgspec.Struct, frozen=True):
             raise InvalidValue("a holdback has a share between 0 and 1, a watch above 0", param="holdback")
 
 
+class Shadow(msgspec.Struct, frozen=True):
+    """A stage before any traffic: the candidate answers copies of stable requests, which nobody is shown
+    (docs/shadow.md). `alpha`: its own error rates, beside those of `alpha_rollback`. At least `min_pairs`;
+    past `max_bake` s without a decision it holds."""
+
+    min_pairs: int = 50
+    max_bake: float = 604_800.0
+    alpha: dict[str, float] = msgspec.field(default_factory=lambda: dict(_SHADOW_ALPHAS))
+
+    def __post_init__(self) -> None:
+        _known("shadow.alpha", self.alpha, SHADOWED)
+        spent = sum(self.alpha.values())
+        if not all(0.0 < rate < 1.0 for rate in self.alpha.values()) or spent > ALPHA_BUDGET + 1e-12:
+            raise InvalidValue(
+                f"shadow.alpha has error rates above 0, at most {ALPHA_BUDGET:g} together, not {spent:g}",
+                param="shadow",
+            )
+        if self.min_pairs < 1 or not self.max_bake > 0.0:
+            raise InvalidValue("a shadow stage has min_pairs and a max_bake above 0", param="shadow")
+
+
 class Policy(msgspec.Struct, frozen=True):
     """`min_bake`: s for each stage; `max_bake`: s in all. `harm_margin` multiplies the tolerance.
 
@@ -87,6 +110,7 @@ class Policy(msgspec.Struct, frozen=True):
     judged_first: float = 3.0  # judged stable sessions for each judged canary one, in the first stage
     judged_later: float = 1.0
     approvals: dict[str, int] = {}  # by stage (2, 3, …, watch): people who must approve before it
+    shadow: Shadow | None = None
 
     def __post_init__(self) -> None:
         _known("alpha_rollback", self.alpha_rollback, FAMILIES)
@@ -96,6 +120,11 @@ class Policy(msgspec.Struct, frozen=True):
         self._check_numbers()
         self._check_stages()
         self._check_approvals()
+        if self.shadow is not None and not set(self.gates) & set(SHADOWED):
+            raise InvalidValue(
+                f"a shadow stage decides gates among {', '.join(SHADOWED)}; the policy has none of them",
+                param="shadow",
+            )
         if missing := [gate for gate in self.gates if gate.removeprefix("latency_") not in self.tolerance]:
             raise InvalidValue(f"the gate {missing[0]} has no tolerance", param="tolerance")
 
@@ -116,7 +145,8 @@ class Policy(msgspec.Struct, frozen=True):
             raise InvalidValue("min_units and the ratios of stable to canary are above 0", param="policy")
 
     def _check_approvals(self) -> None:
-        stages = (*map(str, range(2, len(self.stages) + 1)), WATCH)
+        first = 2 if self.shadow is None else 1
+        stages = (*map(str, range(first, len(self.stages) + 1)), WATCH)
         _known("approvals", self.approvals, stages)
         if not all(1 <= needs <= MOST_APPROVALS for needs in self.approvals.values()):
             raise InvalidValue(
@@ -187,6 +217,11 @@ def read_policy(raw: str | Mapping[str, Any], known: Mapping[str, Policy] | None
             raise InvalidValue(f"there is no policy {name!r}; there is {', '.join(known)}", param="extends")
         fields = msgspec.to_builtins(known[name])
     _only(given, Policy)
+    stages = given.pop("stages", None)
+    if isinstance(stages, list):
+        given = {"shadow": None, **_planned(stages), **given}
+    elif stages is not None:
+        given["stages"] = stages
     for key, value in given.items():
         fields[key] = _merged(fields.get(key), _read(key, value))
     try:
@@ -207,10 +242,24 @@ def _read(key: str, value: Any) -> Any:
         return {metric: share(each) for metric, each in value.items()}
     if key == "stages" and isinstance(value, list):
         return [_stage(each) for each in value]
+    if key == "shadow" and isinstance(value, dict):
+        _only(value, Shadow)
+        return {**value, "max_bake": seconds(value["max_bake"])} if "max_bake" in value else value
     if key == "holdback" and isinstance(value, dict):
         _only(value, Holdback)
         return {**value, "watch": seconds(value["watch"])} if "watch" in value else value
     return value
+
+
+def _planned(stages: list[Any]) -> dict[str, Any]:
+    """`[shadow, .05, .5, 1]`: a shadow stage may come first. A 1 at the end says what every rollout comes to,
+    after its watch; it is no stage."""
+    found: dict[str, Any] = {}
+    if stages and stages[0] == "shadow":
+        found["shadow"], stages = {}, stages[1:]
+    if len(stages) > 1 and stages[-1] in (1, "100%"):
+        stages = stages[:-1]
+    return {**found, "stages": stages}
 
 
 def _stage(value: Any) -> Any:

@@ -15,23 +15,24 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 
 from gateway.domain.assignment import Arm
 from gateway.errors import InvalidValue
 
-PREFIX = "pc1."
-LENGTH = 56
+PREFIX: Final = "pc1."
+LENGTH: Final = 56
 SESSION_BYTES, RANDOM_BYTES, MAC_BYTES, ROLLOUT_BYTES = 8, 4, 12, 6
-TICK = 0.01  # s, the resolution of the time; 40 bits of it last 348 years
+TICK: Final = 0.01  # s, the resolution of the time; 40 bits of it last 348 years
 
-_HEAD = PREFIX.encode()
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648, section 5
-_FROM_URL_SAFE = str.maketrans("-_+/", "+/!!")  # strictly: one spelling for each id
-_FIELDS = struct.Struct(">6sBHB8sBI4s")  # version and time are split into a high and a low half
-_NO_ROLLOUT = bytes(ROLLOUT_BYTES)
-_NO_SESSION = bytes(SESSION_BYTES)
+_HEAD: Final = PREFIX.encode()
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")  # RFC 4648, section 5
+_FROM_URL_SAFE: Final = str.maketrans("-_+/", "+/!!")  # strictly: one spelling for each id
+_FIELDS: Final = struct.Struct(">6sBHB8sBI4s")  # version and time are split into a high and a low half
+_NO_ROLLOUT: Final = bytes(ROLLOUT_BYTES)
+_NO_SESSION: Final = bytes(SESSION_BYTES)
 
 
 class RequestId(msgspec.Struct, frozen=True):

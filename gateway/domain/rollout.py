@@ -8,7 +8,8 @@ rollout that is not final. A rollout's phase moves only by `TRANSITIONS`:
 Under a policy the controller takes it through stages (`advance`) and, where a gate is not met, holds it
 (`hold`, `release`). The last stage is the *watch*: `live` has moved to the candidate, a holdback of new
 sessions, drawn by the same bucket, stays on the baseline as a control, and `finish` ends it. A rollout by
-hand has no policy, no stages and no watch: `promote` ends it.
+hand has no policy, no stages and no watch: `promote` ends it. A policy may begin with a *shadow* stage, in
+which the candidate answers copies of requests and nobody is served by it; `advance` ends it.
 
 `rolled_back` says that the candidate was found harmful (by evidence, or by a person who says so);
 `aborted` says that a person stopped it for any other reason. A version's state is derived from gate and
@@ -173,6 +174,17 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     def stage(self) -> int:
         """The index of the planned stage that it has reached; the watch comes after any of them."""
         return max(len(self.stages) - 1, 0)
+
+    @property
+    def in_shadow(self) -> bool:
+        """Before its first stage: nobody is served by the candidate."""
+        policy = self.policy
+        return policy is not None and policy.shadow is not None and not self.stages and not self.in_watch
+
+    @property
+    def exposed_at(self) -> float:
+        """From when on sessions may go to the candidate; what a maximum bake is counted from."""
+        return self.stages[0] if self.stages and self.policy and self.policy.shadow else self.started_at
 
     @property
     def stage_since(self) -> float:

@@ -8,6 +8,7 @@
     suite       what a version must get right before anybody sees it, in promptfoo's YAML dialect
     checks      its assertions
     calibration the judge against people
+    drift       the judge against itself, earlier
     report      what it came to; `written`: for pipelines
     flags       the same and the provider's signals, as one list of names
 

@@ -53,14 +53,25 @@ class Asked(NamedTuple):
 
 def ask(rubric: Rubric, criterion: Criterion, question: str, answer: str, nonce: str) -> Asked:
     """`nonce` must be new and unguessable; where content holds it all the same, it is taken out."""
-    context = f"{rubric.context.strip()}\n\n" if rubric.context.strip() else ""
-    anchors = "\n".join(f"{score}: {text}" for score, text in enumerate(criterion.anchors, 1))
-    task = TASK.format(context=context, question=criterion.question, anchors=anchors, best=criterion.best)
+    task = TASK.format(
+        context=context_of(rubric),
+        question=criterion.question,
+        anchors=anchored(criterion),
+        best=criterion.best,
+    )
     blocks = (
         block("conversation", question.strip() or NOTHING_ASKED, nonce),
         block("answer", answer, nonce),
     )
     return Asked(SYSTEM, "\n\n".join((*blocks, task)), schema(criterion))
+
+
+def context_of(rubric: Rubric) -> str:
+    return f"{rubric.context.strip()}\n\n" if rubric.context.strip() else ""
+
+
+def anchored(criterion: Criterion) -> str:
+    return "\n".join(f"{score}: {text}" for score, text in enumerate(criterion.anchors, 1))
 
 
 def block(name: str, content: str, nonce: str) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.domain.observation import Outcome
-from gateway.domain.outcome import ending_of, outcome
+from gateway.domain.outcome import code_of, ending_of, outcome
 from gateway.errors import ClientError, GatewayError, PromptError
 from gateway.evals.flags import flags_of
 from gateway.proxy.judging import Said
 from gateway.proxy.recorder import Seen
+from gateway.proxy.shadowing import Shadowed
 from gateway.proxy.tracing import Ending
-from gateway.telemetry.counts import ModelCounts, VersionCounts
+from gateway.telemetry.counts import VersionCounts
 from gateway.telemetry.logs import access
 from gateway.telemetry.metrics import OTHER
 from gateway.wire.price import Price
@@ -25,10 +26,10 @@ from gateway.wire.usage import Answer, Usage, estimate, kinds
 if TYPE_CHECKING:
     from gateway.proxy.managed import Managed
 
-MOST_NAME = 100  # characters of a model's name that are counted
-MOST_GAPS = 1000  # of one answer
-NOTHING = Answer()
-MOST_BYTES = 1024 * 1024  # of an answer that is not streamed and is read for its usage
+MOST_NAME: Final = 100  # characters of a model's name that are counted
+MOST_GAPS: Final = 1000  # of one answer
+NOTHING: Final = Answer()
+MOST_BYTES: Final = 1024 * 1024  # of an answer that is not streamed and is read for its usage
 
 
 class Notes:
@@ -96,19 +97,18 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     counts.ended(choice.arm, how)
     whole = error is None and not left
     if notes is not None and whole and notes.status < 400:
-        served = _served(exchange, counts)
-        served.took(total, first_token, notes.gaps)
-        if usage is not None:
-            served.used(usage.prompt, usage.completion)
-        worker.counts.overhead.record(exchange.overhead())
+        _count_whole(exchange, counts, notes, total, first_token, usage)
     cost = _count_usage(exchange, counts, usage, whole=whole)
     measured = worker.recorder.measures(choice)
-    text: str | None = None
-    if measured and whole and notes is not None and notes.status < 400:
-        text = _text(notes, exchange.scanner)
+    shown = exchange.trace is not None and exchange.trace.wants_text
+    words: str | None = None
+    if (measured or shown) and whole and notes is not None and notes.status < 400:
+        words = _text(notes, exchange.scanner)
+    text = words if measured else None
     flags = () if text is None else _flags(exchange, text, answer.finish_reason)
     if worker.tracing is not None:
-        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token, flags)
+        told = words if shown else None
+        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token, flags, told)
         worker.tracing.ended(exchange, ending)
     if worker.settings.logs.access:
         access(about(exchange, how, status, total))
@@ -126,16 +126,29 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         cost=None if cost is None or usage is None else cost.uncached,
         said=None if text is None else _said(exchange, text),
         flags=flags,
+        shadowed=None if exchange.copied is None else Shadowed(exchange.copied, text or "", how, flags),
         trace=b"" if exchange.trace is None else exchange.trace.link,
     )
     worker.recorder.ended(choice, seen)
 
 
-def _served(exchange: Managed, counts: VersionCounts) -> ModelCounts:
+def _count_whole(
+    exchange: Managed,
+    counts: VersionCounts,
+    notes: Notes,
+    total: float,
+    first_token: float | None,
+    usage: Usage | None,
+) -> None:
+    """Times and tokens of an answer that came to its end."""
     worker = exchange.worker
     member = worker.upstream.member_of(exchange.call)
     provider = OTHER if member is None else worker.places[member.name].provider
-    return counts.of(provider, exchange.asked_model()[:MOST_NAME])
+    served = counts.of(provider, exchange.model[:MOST_NAME])
+    served.took(total, first_token, notes.gaps)
+    if usage is not None:
+        served.used(usage.prompt, usage.completion)
+    worker.counts.overhead.record(exchange.overhead())
 
 
 def about(exchange: Managed, how: Outcome, status: int | None, total: float) -> dict[str, object]:
@@ -207,7 +220,7 @@ def _count_usage(
     if usage is None or exchange.prepared is None:
         return None
     worker = exchange.worker
-    cost = worker.prices.cost(exchange.asked_model(), usage, now=worker.store_now())
+    cost = worker.prices.cost(exchange.model, usage, now=worker.store_now())
     counts.used(kinds(usage), None if cost is None else cost.paid, estimated=estimated)
     return cost
 
@@ -230,14 +243,3 @@ def _read(
     if scanner is not None:
         return Answer(scanner.usage, scanner.finish_reason, scanner.error, scanner.response_id)
     return (None if notes is None else notes.answer(read)) or NOTHING
-
-
-def code_of(error: object) -> str | int | None:
-    """`code` of an error object, or its `type`; None where there is no error."""
-    if error is None or error is False:
-        return None
-    if isinstance(error, dict):
-        for name in ("code", "type"):
-            if isinstance(error.get(name), str | int) and error[name]:
-                return error[name]  # type: ignore[no-any-return]
-    return "error"

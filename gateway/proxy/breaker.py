@@ -16,14 +16,14 @@ began before it opened change nothing.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from gateway.settings import Breaker as Rules
 
 State = Literal["closed", "open", "half_open"]
 Event = Literal["tripped", "wait", "reachable", "unreachable", "proved", "failed"]
 
-TRANSITIONS: dict[tuple[State, Event], State] = {
+TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     ("closed", "tripped"): "open",
     ("closed", "wait"): "open",
     ("open", "reachable"): "half_open",
@@ -34,9 +34,9 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     ("half_open", "wait"): "open",
 }
 
-SLICES = 10  # of the window
-PROBE_EVERY = 1.0  # s
-NEVER = float("-inf")
+SLICES: Final = 10  # of the window
+PROBE_EVERY: Final = 1.0  # s
+NEVER: Final = float("-inf")
 
 
 class BreakerStatus(NamedTuple):

@@ -7,11 +7,11 @@ is answered 503. `release` wakes as many as fit.
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.errors import Overloaded
 
-PATIENCE = 5.0  # s that a request waits for room
+PATIENCE: Final = 5.0  # s that a request waits for room
 
 
 class Waiter(Protocol):

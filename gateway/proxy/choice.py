@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.proxy.worker import Worker
 
 
-PREVIOUS = "previous_response_id"
+PREVIOUS: Final = "previous_response_id"
 
 
 class Choice:

@@ -6,12 +6,14 @@ workers a key gets up to four times as much.
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.domain.client_key import ClientKey, find
 from gateway.errors import Forbidden, RateLimited, SnapshotMissing, Unauthorized
 from gateway.proxy.base import Head
 from gateway.proxy.snapshots import Snapshots
 
-BEARER = b"bearer "
+BEARER: Final = b"bearer "
 HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")  # where SDKs of other providers put it
 
 

@@ -28,13 +28,13 @@ from gateway.proxy.header_lines import HeaderLines
 from gateway.proxy.link import ClientLink
 from gateway.settings import Limits, Timeouts
 
-DISCARD_BYTES = 256 * 1024  # of a body whose request is answered already; beyond it the connection ends
-REQUESTS_A_TURN = 8  # pipelined requests served before other connections have their turn
+DISCARD_BYTES: Final = 256 * 1024  # of an answered request's body; beyond it the connection ends
+REQUESTS_A_TURN: Final = 8  # pipelined requests served before other connections have their turn
 LINGER_IDLE, LINGER_TOTAL = 5.0, 30.0  # s
-JITTER = 0.1
+JITTER: Final = 0.1
 
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
 
 
 HEAD: Final = 0  # the phases

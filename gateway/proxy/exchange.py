@@ -7,7 +7,7 @@ and in what it looks at while the answer passes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.domain.client_key import ClientKey
 from gateway.errors import GatewayError
@@ -21,7 +21,7 @@ from gateway.wire.headers import response_headers
 if TYPE_CHECKING:
     from gateway.proxy.worker import Worker
 
-EVENT_STREAM = b"text/event-stream"
+EVENT_STREAM: Final = b"text/event-stream"
 EVENT_ENDS = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 

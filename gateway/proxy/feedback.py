@@ -10,9 +10,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from gateway.domain.feedback import encode_feedback, feedback_of, read_body
 from gateway.domain.request_id import RequestId, verify
 from gateway.errors import BodyTooLarge, Forbidden, GatewayError
+from gateway.evals.redaction import Redaction
 from gateway.proxy.base import Head, Link, unforeseen
 from gateway.storage import keys
 
@@ -26,13 +29,20 @@ STORED = b'{"stored":true}'
 
 
 class Desk:
-    """Where feedback is written; `max_age`: s after its answer."""
+    """Where feedback is written; what `redaction` finds in a comment is not. `max_age`: s after its
+    answer."""
 
     def __init__(
-        self, store: Logs, signing_keys: Sequence[bytes], *, max_age: float, now: Callable[[], float]
+        self,
+        store: Logs,
+        signing_keys: Sequence[bytes],
+        redaction: Redaction,
+        max_age: float,
+        now: Callable[[], float],
     ) -> None:
         self._store = store
         self._keys = signing_keys
+        self._redaction = redaction
         self._max_age = max_age
         self._now = now
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,7 +51,8 @@ class Desk:
         """Raises `InvalidValue` or `Forbidden`; else the link is answered later."""
         body = read_body(raw)
         id = self._verified(body.request_id)
-        value = encode_feedback(feedback_of(body, id, self._now()))
+        told = feedback_of(body, id, self._now())
+        value = encode_feedback(replace(told, comment=self._redaction.of(told.comment)))
         task = asyncio.get_running_loop().create_task(self._write(keys.feedback(id.rollout), value, link))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

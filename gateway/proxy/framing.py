@@ -6,6 +6,7 @@ The answer to a stream is a function of its bytes: how they were split over read
 """
 
 import re
+from typing import Final
 
 import httptools
 
@@ -15,14 +16,14 @@ from gateway.proxy.header_lines import HeaderLines
 from gateway.proxy.heads import METHODS, check_head, check_line, check_start, unknown_coding
 from gateway.settings import Limits
 
-END = b"\r\n\r\n"
-BARE_LF = "a line must end with CR LF, not with LF alone"
-LINE_SLACK = 32  # bytes of a request line that are not target: method, version, two spaces
-CHUNK_SLACK = 16 * 1024  # bytes of chunk framing beyond 16 for each byte of body
+END: Final = b"\r\n\r\n"
+BARE_LF: Final = "a line must end with CR LF, not with LF alone"
+LINE_SLACK: Final = 32  # bytes of a request line that are not target: method, version, two spaces
+CHUNK_SLACK: Final = 16 * 1024  # bytes of chunk framing beyond 16 for each byte of body
 
-_PLAIN_STARTS = tuple(method + b" /" for method in METHODS)
-_BARE_LF = re.compile(rb"(?<!\r)\n")
-_CHUNKED = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+_PLAIN_STARTS: Final = tuple(method + b" /" for method in METHODS)
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+_CHUNKED: Final = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 class HeadParser:

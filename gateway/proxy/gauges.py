@@ -31,6 +31,9 @@ def _totals(worker: Worker) -> Iterator[tuple[str, Iterable[str], int]]:
     yield "fallbacks_total", (), worker.upstream.fallbacks
     if worker.outbox is not None:
         yield "judge_items_lost_total", (), worker.outbox.given_up
+    if worker.shadowing is not None:
+        for cause, count in worker.shadowing.left_out.items():
+            yield "shadow_left_out_total", (cause,), count
     if worker.tracing is not None and worker.exporter is not None:
         yield "spans_sent_total", (), worker.exporter.sent
         yield "spans_dropped_total", (), worker.tracing.queue.dropped

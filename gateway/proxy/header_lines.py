@@ -7,15 +7,18 @@ which alone refuses heads.
 """
 
 import re
+from typing import Final
 
-MOST_LINES = 4096  # kept by one worker; then all are forgotten
-MOST_BYTES = 1024  # of a line that is kept
+MOST_LINES: Final = 4096  # kept by one worker; then all are forgotten
+MOST_BYTES: Final = 1024  # of a line that is kept
 
-_PLAIN = re.compile(
+_PLAIN: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*"
 )
-_UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"expect", b"http2-settings", b"proxy-connection"))
-_PERSISTENCE = frozenset((b"keep-alive", b"close"))
+_UNUSUAL: Final = frozenset(
+    (b"transfer-encoding", b"upgrade", b"expect", b"http2-settings", b"proxy-connection")
+)
+_PERSISTENCE: Final = frozenset((b"keep-alive", b"close"))
 
 
 class HeaderLines:

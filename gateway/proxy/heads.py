@@ -6,6 +6,7 @@ section 11.2, request smuggling; RFC 3986 section 6, path normalisation).
 
 import re
 from functools import lru_cache
+from typing import Final
 
 from gateway.errors import (
     ClientError,
@@ -17,16 +18,18 @@ from gateway.errors import (
 )
 from gateway.proxy.base import Head, Headers
 
-METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
-SPECIAL = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+SPECIAL: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 
-_VERSION = re.compile(rb"HTTP/\d(\.\d)?")
-_HOST = re.compile(rb"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_TARGET = re.compile(rb"/[!\"$->@-\[\]-~]*(?:\?[!\"$-~]*)?")  # visible ASCII without #; no \ in the path
-_ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^?#]*)?", re.IGNORECASE)
-_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_HIDDEN = re.compile(rb"%(?:2f|5c|00)", re.IGNORECASE)
-_DOT = re.compile(rb"%2e", re.IGNORECASE)
+_VERSION: Final = re.compile(rb"HTTP/\d(\.\d)?")
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_TARGET: Final = re.compile(
+    rb"/[!\"$->@-\[\]-~]*(?:\?[!\"$-~]*)?"
+)  # visible ASCII without #; no \ in the path
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#@]+)(/[^?#]*)?", re.IGNORECASE)
+_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_HIDDEN: Final = re.compile(rb"%(?:2f|5c|00)", re.IGNORECASE)
+_DOT: Final = re.compile(rb"%2e", re.IGNORECASE)
 
 
 @lru_cache(maxsize=256)  # clients repeat themselves

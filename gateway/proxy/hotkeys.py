@@ -6,8 +6,10 @@ share of the last minute's requests of this worker, and above a count, it is ass
 
 from __future__ import annotations
 
-WINDOW = 30.0  # s; the last minute is the current window and the one before it
-MAX_KEYS = 200_000  # counted in one window; further keys are taken for cold
+from typing import Final
+
+WINDOW: Final = 30.0  # s; the last minute is the current window and the one before it
+MAX_KEYS: Final = 200_000  # counted in one window; further keys are taken for cold
 
 
 class HotKeys:

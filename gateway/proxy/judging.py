@@ -12,14 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-import re2
-
-from gateway.domain.judging import Item, encode_item
+from gateway.domain.judging import Item, encode_item, encode_words
 from gateway.errors import ConfigError, GatewayError, InvalidValue
 from gateway.evals.flags import Rule, own_rule
+from gateway.evals.redaction import Redaction
 from gateway.settings import Settings
 from gateway.storage import keys
 from gateway.storage.base import Queue
@@ -28,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 MOST = 1000  # items that wait, at most 64 KiB each
 AGAIN = 1.0  # s between attempts while the store is down
-INSTEAD = "[redacted]"
 
 
 class Said(NamedTuple):
@@ -39,29 +37,50 @@ class Said(NamedTuple):
     trace: bytes = b""
 
 
-class Outbox:
-    """`redact` are RE2 expressions; what they find goes no further. `now`: store time, s. Raises
-    `ConfigError` for an expression that is none."""
+class Waiting(Protocol):
+    @property
+    def id(self) -> str: ...
 
-    def __init__(self, queue: Queue, *, redact: Sequence[str], now: Callable[[], float]) -> None:
+    @property
+    def due_at(self) -> float: ...
+
+
+Sent = TypeVar("Sent", bound=Waiting)
+
+
+class Sender(Generic[Sent]):
+    """Items on their way to a queue of the store. `pack`: what goes out, and words that stay there for `keep`
+    s at most. `now`: store time, s."""
+
+    def __init__(
+        self,
+        store: Queue,
+        queue: str,
+        pack: Callable[[Sent], tuple[bytes, bytes]],
+        *,
+        keep: float,
+        now: Callable[[], float],
+        most: int = MOST,
+    ) -> None:
         self.given_up = 0  # items that came too late
-        self.lost: Callable[[Item, str], None] = lambda item, cause: None  # told of those that never went out
+        self.lost: Callable[[Sent, str], None] = lambda item, cause: None  # told of those that never went out
         self._tried = False  # the oldest: whether the store has it then nobody knows
+        self._store = store
         self._queue = queue
-        self._redact = [_compiled(pattern) for pattern in redact]
+        self._pack = pack
+        self._keep = keep
         self._now = now
-        self._waiting: deque[Item] = deque()
+        self._most = most
+        self._waiting: deque[Sent] = deque()
         self._news = asyncio.Event()
 
-    def offer(self, item: Item) -> str:
-        """Why it cannot be judged; "" if it can."""
-        if not item.answer.strip():
-            return "empty"
-        if len(self._waiting) >= MOST:
-            return "overflow"
+    def put(self, item: Sent) -> bool:
+        """False if there is no room."""
+        if len(self._waiting) >= self._most:
+            return False
         self._waiting.append(item)
         self._news.set()
-        return ""
+        return True
 
     async def run(self) -> None:
         while True:
@@ -76,10 +95,11 @@ class Outbox:
         item = self._waiting[0]
         if self._now() < item.due_at:
             try:
-                await self._queue.enqueue(keys.JUDGING, item.id, encode_item(self._redacted(item)))
+                value, words = self._pack(item)
+                await self._store.enqueue(self._queue, item.id, value, text=words, keep=self._keep)
             except GatewayError as error:
                 self._tried = True
-                logger.warning("answers to be judged wait: %s", error.message)
+                logger.warning("items for the queue %s wait: %s", self._queue, error.message)
                 return False
         else:
             self.given_up += 1
@@ -94,11 +114,25 @@ class Outbox:
         while self._waiting and await self.send():
             pass
 
-    def _redacted(self, item: Item) -> Item:
-        question, answer = item.question, item.answer
-        for pattern in self._redact:
-            question, answer = pattern.sub(INSTEAD, question), pattern.sub(INSTEAD, answer)
-        return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)
+
+class Outbox(Sender[Item]):
+    """`redact` are RE2 expressions; what they find goes no further. Raises `ConfigError` for an expression
+    that is none."""
+
+    def __init__(self, queue: Queue, *, redaction: Redaction, keep: float, now: Callable[[], float]) -> None:
+        super().__init__(queue, keys.JUDGING, self._packed, keep=keep, now=now)
+        self._redaction = redaction
+
+    def offer(self, item: Item) -> str:
+        """Why it cannot be judged; "" if it can."""
+        if not item.answer.strip():
+            return "empty"
+        return "" if self.put(item) else "overflow"
+
+    def _packed(self, item: Item) -> tuple[bytes, bytes]:
+        question, answer = self._redaction.of(item.question), self._redaction.of(item.answer)
+        sent = Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)
+        return encode_item(sent), encode_words(sent)
 
 
 def rules_of(settings: Settings) -> tuple[Rule, ...]:
@@ -107,10 +141,3 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
         return tuple(own_rule(rule.name, rule.pattern, severe=rule.severe) for rule in settings.safety.rules)
     except InvalidValue as error:
         raise ConfigError(f"safety.rules: {error.message}") from error
-
-
-def _compiled(pattern: str) -> Any:
-    try:
-        return re2.compile(pattern)
-    except re2.error as error:
-        raise ConfigError(f"judge.redact: {pattern!r} is no RE2 expression: {error}") from error

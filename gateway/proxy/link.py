@@ -6,15 +6,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.errors import GatewayError
 from gateway.wire.error_body import error_body
 
-JOIN_BYTES = 16 * 1024  # smaller chunks are copied into one buffer with their framing
-NO_BODY = frozenset((204, 304))
+JOIN_BYTES: Final = 16 * 1024  # smaller chunks are copied into one buffer with their framing
+NO_BODY: Final = frozenset((204, 304))
 
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class Wire(Protocol):

@@ -9,7 +9,7 @@ Each step decides at once or is called back; nothing goes upstream before the bo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.errors import (
     BodyTooLarge,
@@ -25,6 +25,7 @@ from gateway.proxy.choice import Choice, choose
 from gateway.proxy.clients import check_passing
 from gateway.proxy.exchange import Exchange, inflating
 from gateway.proxy.gathering import Gathered, soon
+from gateway.proxy.shadowing import Copied, copy_of
 from gateway.proxy.snapshots import Prepared
 from gateway.wire import Piece
 from gateway.wire.api import Request
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_QUESTION = 64 * 1024  # bytes
-REFUSAL_BYTES = 64 * 1024  # of an error that is read before it is relayed
+MOST_QUESTION: Final = 64 * 1024  # bytes
+REFUSAL_BYTES: Final = 64 * 1024  # of an error that is read before it is relayed
 
 
 class Managed(Exchange):
@@ -56,6 +57,7 @@ class Managed(Exchange):
         "budgeted",
         "choice",
         "complete_at",
+        "copied",
         "ended",
         "fields",
         "gathered",
@@ -63,6 +65,7 @@ class Managed(Exchange):
         "held",
         "inflater",
         "left",
+        "model",
         "notes",
         "own",
         "path",
@@ -99,6 +102,7 @@ class Managed(Exchange):
         self.inflater: Inflater | None = None
         self.asked_usage = False
         self.refusal: tuple[ResponseHead, list[bytes]] | None = None  # perhaps of what we asked for
+        self.model = ""  # that the provider is asked for
         self.own: Any = None  # the version's messages, in the API's form
         self.choice: Choice | None = None
         self.prepared: Prepared | None = None
@@ -106,6 +110,7 @@ class Managed(Exchange):
         self.request: Request | None = None
         self.selection: Selection | None = None
         self.notes: Notes | None = None
+        self.copied: Copied | None = None  # for a shadow stage
         self.question: str | None = None  # in words, where the answer may become evidence
         self.recorded = False
         self.complete_at = self.sent_at = self.answered_at = 0.0  # by the fine clock
@@ -231,8 +236,8 @@ class Managed(Exchange):
         self._step(self._inject, result)
 
     def _inject(self, prepared: Prepared | GatewayError | None) -> None:
-        selection, choice = self.selection, self.choice
-        assert selection is not None and choice is not None
+        selection, choice, request = self.selection, self.choice, self.request
+        assert selection is not None and choice is not None and request is not None
         if prepared is None:
             raise VersionNotFound(f"{selection.prompt} has no version {choice.version}", param="prompt")
         if isinstance(prepared, GatewayError):
@@ -240,6 +245,7 @@ class Managed(Exchange):
         if choice.pinning is not None:
             choice.pinning.start(self._settle)
         self.prepared = prepared
+        self.model = prepared.version.content.model.id or request.model or ""
         self.own = prepared.form(self.api).own
         if self.own is None or selection.variables:
             messages = prepared.compiled.render(selection.variables, self.worker.clock)
@@ -247,7 +253,7 @@ class Managed(Exchange):
         fields = self.fields
         if self.worker.tracing is not None:
             self.worker.tracing.begin(self)
-        self._send(ask_usage=self.asked_model() not in self.worker.no_usage)
+        self._send(ask_usage=self.model not in self.worker.no_usage)
         if fields is not None and self.worker.recorder.measures(choice):
             soon(self._step, self._note_question, fields, len(fields.body))
         if choice.alias is not None and choice.rollout and choice.session is not None:
@@ -255,6 +261,7 @@ class Managed(Exchange):
 
     def _note_question(self, fields: Fields) -> None:
         self.question = question_of(fields, MOST_QUESTION)
+        self.copied = copy_of(self, fields)
 
     def _send(self, *, ask_usage: bool) -> None:
         fields, request, prepared, own = self.fields, self.request, self.prepared, self.own
@@ -265,13 +272,8 @@ class Managed(Exchange):
         if not injected.asked_usage:
             self.fields = None  # it will not be sent again without our wish
         self.sent_bytes = length(injected.pieces)
-        self.forward(self.path, injected.pieces, self.sent_bytes, self.asked_model())
+        self.forward(self.path, injected.pieces, self.sent_bytes, self.model)
         self.sent_at = self.sent_at or self.worker.fine_clock()
-
-    def asked_model(self) -> str:
-        """The model that the provider is asked for."""
-        assert self.prepared is not None and self.request is not None
-        return self.prepared.version.content.model.id or self.request.model or ""
 
     # --- the answer
 
@@ -362,7 +364,7 @@ class Managed(Exchange):
             said = b"".join(self.refusal[1])
             if b"stream_options" in said or b"include_usage" in said:
                 self.refusal = None
-                self.worker.remember_no_usage(self.asked_model())
+                self.worker.remember_no_usage(self.model)
                 self._send(ask_usage=False)
                 return
             self._relay_refusal()

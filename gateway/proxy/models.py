@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import GatewayError, UpstreamBroken
 from gateway.proxy.base import Head, Link, ResponseHead
@@ -14,8 +14,8 @@ from gateway.wire.models import PATH, entry, listing, merged
 if TYPE_CHECKING:
     from gateway.proxy.worker import Worker
 
-MOST_BYTES = 8 * 1024 * 1024
-JSON = b"application/json"
+MOST_BYTES: Final = 8 * 1024 * 1024
+JSON: Final = b"application/json"
 
 
 def is_anthropic(head: Head) -> bool:

@@ -15,7 +15,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from gateway.domain.forgetting import Forgotten, unseen
 from gateway.domain.pins import (
@@ -43,11 +43,11 @@ from gateway.storage.base import Keys
 
 logger = logging.getLogger(__name__)
 
-WRITE_EVERY = 0.01  # s; new pins are written together, for a transaction costs more than what it holds
-REFRESH_EVERY = 5.0  # s
-REFRESH_BATCH = 5000  # keys in one call
-CLEARED_MARGIN = 0.25  # s, for errors of a worker's estimate of the store's clock
-CLEARED_SIZE = 10_000  # sessions; one counts while a look-up takes
+WRITE_EVERY: Final = 0.01  # s; new pins are written together, for a transaction costs more than what it holds
+REFRESH_EVERY: Final = 5.0  # s
+REFRESH_BATCH: Final = 5000  # keys in one call
+CLEARED_MARGIN: Final = 0.25  # s, for errors of a worker's estimate of the store's clock
+CLEARED_SIZE: Final = 10_000  # sessions; one counts while a look-up takes
 
 Chosen = Callable[[Assignment, "Pinning | None"], None]
 

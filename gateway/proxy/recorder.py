@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.domain.assignment import judged
 from gateway.domain.observation import (
@@ -34,17 +34,19 @@ from gateway.errors import GatewayError
 from gateway.proxy.choice import Choice
 from gateway.proxy.judging import Said
 from gateway.proxy.pins import Pinning
+from gateway.proxy.shadowing import Shadowed
 from gateway.storage import keys
 from gateway.storage.base import Logs
 
 logger = logging.getLogger(__name__)
 
-FLUSH_EVERY = 0.25  # s
-HEARTBEAT = 2.0  # s without a record after which an empty batch goes out
-BUFFER = 50_000  # records, about 20 MB
-BATCH = 2000  # records, about 200 KB
+FLUSH_EVERY: Final = 0.25  # s
+HEARTBEAT: Final = 2.0  # s without a record after which an empty batch goes out
+BUFFER: Final = 50_000  # records, about 20 MB
+BATCH: Final = 2000  # records, about 200 KB
 
 Judging = Callable[[Rollout, Drawn, Said], str]  # answers why it cannot be judged, or ""
+Shadowing = Callable[[Rollout, Drawn, Shadowed], None]
 
 
 class Seen(NamedTuple):
@@ -60,6 +62,7 @@ class Seen(NamedTuple):
     cost: float | None = None  # USD as if nothing had been cached
     said: Said | None = None  # where it may have to be judged
     flags: tuple[str, ...] = ()
+    shadowed: Shadowed | None = None  # where the candidate may be asked the same
     trace: bytes = b""  # of its span
 
 
@@ -92,6 +95,7 @@ class Recorder:
         self.dropped = 0  # records, since the start
         self._buffer = buffer
         self.judge: Judging | None = None  # takes the first answers of judged sessions
+        self.shadow: Shadowing | None = None  # takes first requests of a shadow stage
         self._store = store
         self._writer = writer
         self._running = running
@@ -157,11 +161,20 @@ class Recorder:
 
     def _observe(self, id: str, unit: Drawn, seen: Seen, *, first: bool) -> None:
         self._add(id, _observed(unit, seen, first=first))
+        if self.shadow is not None and first and seen.shadowed is not None:
+            self._shadow(id, unit, seen, seen.shadowed)
         if self.judge is None or seen.said is None or not (first and unit.judged and seen.outcome == "ok"):
             return
         rollout = self._running().get(id)
         if rollout is not None and (cause := self.judge(rollout, unit, seen.said)):
             self.unscored(id, unit, cause)
+
+    def _shadow(self, id: str, unit: Drawn, seen: Seen, shadowed: Shadowed) -> None:
+        rollout = self._running().get(id)
+        if self.shadow is None or rollout is None or seen.again:
+            return
+        if seen.outcome in ("ok", "prompt"):
+            self.shadow(rollout, unit, shadowed)
 
     def unscored(self, rollout: str, unit: Drawn, cause: str) -> None:
         """A judged session's answer never reached the judge."""

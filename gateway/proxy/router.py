@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from gateway.errors import (
     ConfigError,
@@ -36,9 +36,9 @@ from gateway.wire.forwarding import Forwarding
 
 logger = logging.getLogger(__name__)
 
-IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))  # RFC 9110, section 9.2.2
-REFUSED_KEY = frozenset((401, 402))  # the gateway's own key is not valid, or not paid for
-RETRY_AFTER_DEFAULT = 1.0  # s
+IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))  # RFC 9110, section 9.2.2
+REFUSED_KEY: Final = frozenset((401, 402))  # the gateway's own key is not valid, or not paid for
+RETRY_AFTER_DEFAULT: Final = 1.0  # s
 
 
 class Outbound:

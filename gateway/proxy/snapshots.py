@@ -13,7 +13,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from gateway.domain.client_key import ClientKey
 from gateway.domain.forgetting import Forgotten
@@ -29,9 +29,9 @@ from gateway.wire.api import Api, Recipe
 
 logger = logging.getLogger(__name__)
 
-POLL_INTERVAL = 0.25  # s
+POLL_INTERVAL: Final = 0.25  # s
 FOLLOWED = (keys.DEPLOYMENTS, keys.CLIENT_KEYS, keys.FORGOTTEN)
-PAGE = 1000  # documents of one read of the feed; decoding them holds the loop for some milliseconds
+PAGE: Final = 1000  # documents of one read of the feed; decoding them holds the loop for some milliseconds
 
 Loaded = Callable[["Prepared | GatewayError | None"], None]
 

@@ -16,7 +16,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 from urllib.parse import urlsplit
 
 from gateway.errors import (
@@ -36,8 +36,8 @@ from gateway.proxy.upstream_connection import Connection
 from gateway.settings import Limits, Timeouts
 from gateway.wire import Piece
 
-RETRY_AFTER = 1.0  # s; a full queue moves as fast as the provider answers
-JITTER = 0.25  # share of the maximum age, so that a fleet's connections do not all end together
+RETRY_AFTER: Final = 1.0  # s; a full queue moves as fast as the provider answers
+JITTER: Final = 0.25  # share of the maximum age, so that a fleet's connections do not all end together
 
 
 class Health(Protocol):

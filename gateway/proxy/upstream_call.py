@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import GatewayError, UpstreamBroken
 from gateway.proxy.base import Receiver, ResponseHead
@@ -22,12 +22,10 @@ from gateway.wire import Piece
 if TYPE_CHECKING:
     from gateway.proxy.upstream_connection import Connection
 
-JOINED = 64 * 1024  # bytes; up to here head and body are copied into one write
-SLICE = (
-    256 * 1024
-)  # bytes of a large body handed over at once: encrypting 64 MiB would stop the loop for long
-METHODS_WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
-NEVER = float("inf")
+JOINED: Final = 64 * 1024  # bytes; up to here head and body are copied into one write
+SLICE: Final = 256 * 1024  # bytes of a large body handed over at once: encrypting 64 MiB stops the loop long
+METHODS_WITH_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
+NEVER: Final = float("inf")
 
 
 class Phase(Enum):

@@ -8,15 +8,17 @@ without a copy and without the parser, chunked ones are llhttp's, all else lasts
 
 from __future__ import annotations
 
+from typing import Final
+
 import httptools
 
 from gateway.errors import UpstreamBroken
 from gateway.proxy.base import Headers, ResponseHead
 
-HEAD_END = b"\r\n\r\n"
-FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection"))
-NEVER_A_BODY = frozenset((204, 304))
-TO_THE_END = -1  # of the connection, where a length would stand
+HEAD_END: Final = b"\r\n\r\n"
+FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection"))
+NEVER_A_BODY: Final = frozenset((204, 304))
+TO_THE_END: Final = -1  # of the connection, where a length would stand
 
 
 class _NextMessage(Exception):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from gateway.analysis.rules import Rules
 from gateway.domain.judging import Item
@@ -21,6 +21,7 @@ from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
 from gateway.domain.request_id import RequestId, sign
 from gateway.domain.rollout import Rollout
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
+from gateway.evals.redaction import Redaction
 from gateway.prices import PriceList
 from gateway.proxy.aliases import AliasBoard
 from gateway.proxy.base import Handler, Head, Link, unforeseen
@@ -40,6 +41,7 @@ from gateway.proxy.pins import PinBoard
 from gateway.proxy.places import place_of
 from gateway.proxy.recorder import Recorder
 from gateway.proxy.router import Router
+from gateway.proxy.shadowing import Shadowing
 from gateway.proxy.snapshots import Snapshots, Versions
 from gateway.proxy.tracing import Tracing
 from gateway.settings import Settings
@@ -53,14 +55,14 @@ from gateway.wire.selection import split_path
 
 logger = logging.getLogger(__name__)
 
-SWEEP = 1.0  # s
-DRAIN_STEP = 0.05  # s
-IDLE_GRACE = 1.0  # s
-OPEN_AGAIN = 1.0  # s between attempts to open a store that was not there at the start
-API = b"/v1/"
-MOST_MODELS = 1000
-DEFAULT_RULES = Rules()
-START_PATIENCE = 3.0  # s that a start waits for the store before it serves what is kept on disk
+SWEEP: Final = 1.0  # s
+DRAIN_STEP: Final = 0.05  # s
+IDLE_GRACE: Final = 1.0  # s
+OPEN_AGAIN: Final = 1.0  # s between attempts to open a store that was not there at the start
+API: Final = b"/v1/"
+MOST_MODELS: Final = 1000
+DEFAULT_RULES: Final = Rules()
+START_PATIENCE: Final = 3.0  # s that a start waits for the store before it serves what is kept on disk
 
 
 class Worker:
@@ -105,8 +107,10 @@ class Worker:
         )
         self.pins.known = self.recorder.pinned
         self.safety_rules = rules_of(settings)
-        self.outbox = self._judging(store)
-        self.desk = Desk(store, self.keys, max_age=settings.feedback.max_age, now=self.store_now)
+        redaction = Redaction(() if settings.judge is None else settings.judge.redact)
+        self.outbox = self._judging(store, redaction)
+        self.desk = Desk(store, self.keys, redaction, settings.feedback.max_age, self.store_now)
+        self.shadowing = self._shadowing(redaction)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
         self.no_usage: set[str] = set()  # models whose provider refuses `stream_options`
@@ -186,10 +190,28 @@ class Worker:
         )
         return sign(id, self.keys[0]).encode()
 
-    def _judging(self, store: Store) -> Outbox | None:
-        if self.settings.judge is None:
+    def _shadowing(self, redaction: Redaction) -> Shadowing | None:
+        """Copies for shadow stages, where there is a judge for them."""
+        settings = self.settings
+        if settings.judge is None:
             return None
-        outbox = Outbox(store, redact=self.settings.judge.redact, now=self.store_now)
+        shadowing = Shadowing(
+            self.store,
+            settings.shadow,
+            redaction,
+            keep=settings.judge.keep_seconds,
+            running=lambda: self.snapshots.measured,
+            now=self.store_now,
+            clock=self.clock,
+        )
+        self.recorder.shadow = shadowing.take
+        return shadowing
+
+    def _judging(self, store: Store, redaction: Redaction) -> Outbox | None:
+        judge = self.settings.judge
+        if judge is None:
+            return None
+        outbox = Outbox(store, redaction=redaction, keep=judge.keep_seconds, now=self.store_now)
         outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
         self.recorder.judge = self._to_judge
         return outbox
@@ -232,6 +254,8 @@ class Worker:
         ]
         if self.outbox is not None:
             self._tasks.append(loop.create_task(self.outbox.run()))
+        if self.shadowing is not None:
+            self._tasks.append(loop.create_task(self.shadowing.sender.run()))
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises what ended one of the loops: a new process is better than half a worker."""
@@ -371,6 +395,8 @@ class Worker:
         await self.recorder.close()
         if self.outbox is not None:
             await self.outbox.close()
+        if self.shadowing is not None:
+            await self.shadowing.sender.close()
         if self.exporter is not None:
             await self.exporter.close()
         await self.store.close()

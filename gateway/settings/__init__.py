@@ -8,6 +8,7 @@ string values and nowhere else. An error names the file, the field, the value an
     providers   upstreams, breakers, prices
     judge       the judge's model, rubrics and limits
     safety      own rules, moderation, cases
+    shadow      copies of stable requests for a shadow stage
     telemetry   traces, metrics, logs
     model       every section, and the whole
     load        YAML to settings
@@ -36,6 +37,7 @@ from gateway.settings.model import (
 )
 from gateway.settings.providers import Breaker, Price, Upstream
 from gateway.settings.safety import Moderation, SafetyRule, SafetySettings
+from gateway.settings.shadow import ShadowSettings
 from gateway.settings.telemetry import Logs, Metrics, Traces
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "SessionSource",
     "Sessions",
     "Settings",
+    "ShadowSettings",
     "SimulatorSettings",
     "SqliteSettings",
     "Timeouts",

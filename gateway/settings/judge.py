@@ -51,8 +51,19 @@ class JudgeSettings(Section):
     """Labelled answers that `judge calibrate` needs, of which people found a tenth good and a tenth bad …"""
     calibration_kappa: Annotated[float, Field(ge=0, le=1)] = 0.6
     """… and the agreement with people (Cohen's kappa); a judge below may not promote on its scores alone."""
+    anchors: str | None = None
+    """Folder of answers (RUBRIC.jsonl, as for `judge calibrate`) that are scored again now and then while a
+    rollout is judged: if their mean shifts, the judge drifts, and rollouts hold. None: nobody looks."""
+    anchor_seconds: Annotated[float, Field(ge=1, le=604_800)] = 3600.0
+    """How often, s."""
+    anchor_shift: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """A shift of their mean score that is too large, if it is no chance (99 %)."""
+    keep_seconds: Annotated[float, Field(gt=0, le=30 * 86_400)] = 86_400.0
+    """Words of questions and answers are in the store until they are judged, and never longer than this,
+    s."""
     redact: tuple[str, ...] = ()
-    """RE2 expressions; what they find in question or answer is replaced before anything is stored."""
+    """RE2 expressions; what they find in a question, an answer or a comment of feedback is replaced before
+    anything is stored."""
 
 
 class EvalSettings(Section):

@@ -13,6 +13,7 @@ from gateway.settings.base import KIB, MIB, Bytes, NamePattern, Port, Seconds, S
 from gateway.settings.judge import EvalSettings, JudgeSettings
 from gateway.settings.providers import Breaker, Price, Upstream
 from gateway.settings.safety import SafetySettings
+from gateway.settings.shadow import ShadowSettings
 from gateway.settings.telemetry import Logs, Metrics, Traces
 
 
@@ -159,7 +160,7 @@ class Limits(Section):
     """After about this many requests a keep-alive connection is closed, so that load evens out."""
     connection_age: Seconds = 300.0
     """After about this long a keep-alive connection is closed, s."""
-    upstream_connections: Annotated[int, Field(ge=1)] = 4096
+    upstream_connections: Annotated[int, Field(ge=1)] = 10_000
     """Connections of one worker to one upstream; further requests wait for `queue` s."""
     upstream_idle: Annotated[int, Field(ge=0)] = 256
     """Idle connections kept for one upstream by one worker."""
@@ -298,6 +299,7 @@ class Settings(Section):
     feedback: FeedbackSettings = FeedbackSettings()
     judge: JudgeSettings | None = None
     evals: EvalSettings | None = None
+    shadow: ShadowSettings = ShadowSettings()
     safety: SafetySettings = SafetySettings()
     metrics: Metrics = Metrics()
     traces: Traces = Traces()

@@ -64,9 +64,12 @@ class Record(NamedTuple):
 
 
 class Claim(NamedTuple):
+    """`text`: b"" where its time is over, or there was none."""
+
     id: str
     value: bytes
     attempt: int
+    text: bytes = b""
 
 
 class Letter(NamedTuple):
@@ -129,8 +132,15 @@ class Logs(Protocol):
 
 
 class Queue(Protocol):
-    async def enqueue(self, queue: str, id: str, value: bytes) -> bool:
-        """False if an item with this id was enqueued before (also if it is done, for `QUEUE_MEMORY`)."""
+    async def enqueue(
+        self, queue: str, id: str, value: bytes, *, text: bytes = b"", keep: float = 0.0
+    ) -> bool:
+        """False if an item with this id was enqueued before (also if it is done, for `QUEUE_MEMORY`). `text`
+        is what must not stay: it is readable for `keep` s at most, whatever becomes of the item, and gone
+        with the next `forget_texts`; the item itself goes on without it."""
+
+    async def forget_texts(self, queue: str) -> int:
+        """Delete texts whose time is over, of dead letters as well; returns how many."""
 
     async def claim(self, queue: str, owner: str, *, limit: int, lease: float) -> tuple[Claim, ...]:
         """Takes items whose lease has run out, then free ones, oldest first; `attempt` counts from 1."""

@@ -22,11 +22,14 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     feedback/{rollout}                         what was said of its answers (a log); feedback/ outside of any
     checkpoint/{rollout}                       the fold's state and its place in the log
     judging                                    first answers that wait for the judge (a queue)
+    shadowing                                  stable requests to be asked again of a candidate (a queue)
     bench/{rollout}                            model, rubric and prompt that a rollout is judged by
+    bench/{rollout}/pairs                      the same of its shadow stage
     pace/{rollout}                             which share of its sessions the judge can afford
+    anchors/{bench}                            how it scored its anchors first, and last
     calibration/{bench}                        how well the judge of that digest agrees with people
     evaluation/{prompt}/{number}               what a version's suite came to last
-    spend/{day} · spend/{rollout}              what judging has cost
+    spend/{day} · spend/{rollout}              what judging has cost; spend/shadow/…: of shadow stages
     verdict/{prompt}/{rollout}                 the newest verdict, for people
     past/{prompt}                              how its live version answered when the last rollout ended
     beginning/{rollout}                        what was known of the baseline when it started
@@ -50,9 +53,12 @@ FORGOTTEN = "forgotten/"
 ALIASES = "alias/"
 KEPT = "kept/"
 JUDGING = "judging"  # the queue
+SHADOWING = "shadowing"  # the queue of replays
 SPENDING = "spend/"
+SHADOW_SPENDING = "shadow/"  # of its periods
 CONTROLLER = "controller"  # the lease
-QUEUES = (JUDGING, ALERTS)  # all that /metrics shows
+QUEUES = (JUDGING, SHADOWING, ALERTS)  # all that /metrics shows
+ANCHORER = "judge-anchors"  # the lease
 PACER = "judge-pace"  # the lease
 
 
@@ -151,8 +157,16 @@ def bench(rollout: str) -> str:
     return f"bench/{rollout}"
 
 
+def pair_bench(rollout: str) -> str:
+    return f"{bench(rollout)}/pairs"
+
+
 def pace(rollout: str) -> str:
     return f"pace/{rollout}"
+
+
+def anchors(bench: str) -> str:
+    return f"anchors/{bench}"
 
 
 def calibration(bench: str) -> str:
@@ -165,8 +179,12 @@ def evaluation(prompt: str, number: int) -> str:
 
 
 def spend(period: str) -> str:
-    """`period` is a day (2026-11-25) or a rollout."""
+    """`period` is a day (2026-11-25) or a rollout, after `shadow/` what a shadow stage has cost."""
     return f"{SPENDING}{period}"
+
+
+def shadow_spend(period: str) -> str:
+    return spend(SHADOW_SPENDING + period)
 
 
 def verdict(prompt: str, rollout: str) -> str:

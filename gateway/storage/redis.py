@@ -36,6 +36,7 @@ from gateway.storage.redis_client import check_server, connect
 
 LUA = Path(__file__).parent / "lua"
 LEAP = 1_000_000  # revisions; more than a server can lose at once
+FORGET = 1000  # texts that one script deletes
 SPAN = 10_000  # documents of the feed that one script looks at: some 5 ms
 
 
@@ -185,19 +186,31 @@ class RedisStore:
 
     # --- queue
 
-    async def enqueue(self, queue: str, id: str, value: bytes) -> bool:
-        names = (*_queue(queue, "values", "free", "done"), "meta")
-        return bool(await self._run("enqueue", names, id, value))
+    async def enqueue(
+        self, queue: str, id: str, value: bytes, *, text: bytes = b"", keep: float = 0.0
+    ) -> bool:
+        names = (*_queue(queue, "values", "free", "done"), "meta", *_queue(queue, "texts", "until"))
+        return bool(await self._run("enqueue", names, id, value, text, keep))
+
+    async def forget_texts(self, queue: str) -> int:
+        forgotten = 0
+        while True:
+            some = int(await self._run("forget_texts", _queue(queue, "texts", "until"), FORGET))
+            forgotten += some
+            if some < FORGET:
+                return forgotten
 
     async def claim(self, queue: str, owner: str, *, limit: int, lease: float) -> tuple[Claim, ...]:
-        names = _queue(queue, "values", "free", "claimed", "owners", "attempts")
+        names = _queue(queue, "values", "free", "claimed", "owners", "attempts", "texts", "until")
         row = await self._run("claim", names, owner, limit, lease)
-        return tuple(Claim(row[i].decode(), row[i + 1], int(row[i + 2])) for i in range(0, len(row), 3))
+        rows = [row[i : i + 4] for i in range(0, len(row), 4)]
+        return tuple(Claim(id.decode(), value, int(tried), text) for id, value, tried, text in rows)
 
     async def acknowledge(
         self, queue: str, owner: str, id: str, *, log: str = "", values: Sequence[bytes] = ()
     ) -> bool:
         names = (*_queue(queue, "values", "claimed", "owners", "attempts", "done"), f"log:{log}", "positions")
+        names = (*names, *_queue(queue, "texts", "until"))
         return bool(await self._run("acknowledge", names, id, owner, QUEUE_MEMORY, log, *values))
 
     async def bury(self, queue: str, owner: str, id: str, reason: str) -> bool:

@@ -144,9 +144,24 @@ class SqliteStore:
 
     # --- queue
 
-    async def enqueue(self, queue: str, id: str, value: bytes) -> bool:
+    async def enqueue(
+        self, queue: str, id: str, value: bytes, *, text: bytes = b"", keep: float = 0.0
+    ) -> bool:
+        until = self._now() + keep
+        job = partial(evidence.enqueue, queue=queue, id=id, value=value, text=text, until=until)
         async with self._guard():
-            return await self._evidence.write(partial(evidence.enqueue, queue=queue, id=id, value=value))
+            return await self._evidence.write(job)
+
+    async def forget_texts(self, queue: str) -> int:
+        forgotten = 0
+        while True:  # a call each, as in `trim`
+            async with self._guard():
+                some = await self._evidence.write(
+                    partial(evidence.forget_texts, queue=queue, now=self._now())
+                )
+            forgotten += some
+            if some < evidence.TRIM:
+                return forgotten
 
     async def claim(self, queue: str, owner: str, *, limit: int, lease: float) -> tuple[Claim, ...]:
         job = partial(evidence.claim, queue=queue, owner=owner, limit=limit, lease=lease, now=self._now())

@@ -21,9 +21,11 @@ SCHEMA = (
     """CREATE TABLE items (
         sequence INTEGER PRIMARY KEY, queue TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL,
         state TEXT NOT NULL DEFAULT 'free', at REAL NOT NULL DEFAULT 0, owner TEXT,
-        attempt INTEGER NOT NULL DEFAULT 0, reason TEXT, UNIQUE (queue, id)
+        attempt INTEGER NOT NULL DEFAULT 0, reason TEXT, text BLOB, text_until REAL NOT NULL DEFAULT 0,
+        UNIQUE (queue, id)
     )""",
     "CREATE INDEX items_by_state ON items (queue, state, at)",
+    "CREATE INDEX items_by_text ON items (queue, text_until) WHERE text IS NOT NULL",
 )
 VISIT = 4  # neighbours looked at for each new key: of all keys, about one in so many has expired
 BATCHES = (64, 8, 1)  # keys set by one statement
@@ -39,7 +41,14 @@ def upgrade_keys(db: Connection) -> None:
     db.execute("DROP TABLE keys")
 
 
-UPGRADES = (upgrade_keys,)
+def upgrade_items(db: Connection) -> None:
+    """Layout 2 kept an item's words in its value, for as long as the item."""
+    db.execute("ALTER TABLE items ADD COLUMN text BLOB")
+    db.execute("ALTER TABLE items ADD COLUMN text_until REAL NOT NULL DEFAULT 0")
+    db.execute(SCHEMA[-1])
+
+
+UPGRADES = (upgrade_keys, upgrade_items)
 
 
 def _id(key: str) -> bytes:
@@ -129,14 +138,24 @@ def trim(db: Connection, log: str, through: int) -> int:
     ).rowcount
 
 
-def enqueue(db: Connection, queue: str, id: str, value: bytes) -> bool:
+def enqueue(db: Connection, queue: str, id: str, value: bytes, text: bytes, until: float) -> bool:
     return (
         db.execute(
-            "INSERT INTO items (queue, id, value) VALUES (?, ?, ?) ON CONFLICT (queue, id) DO NOTHING",
-            (queue, id, value),
+            """INSERT INTO items (queue, id, value, text, text_until) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (queue, id) DO NOTHING""",
+            (queue, id, value, text or None, until),
         ).rowcount
         == 1
     )
+
+
+def forget_texts(db: Connection, queue: str, now: float) -> int:
+    """Some of them; `TRIM` means that there may be more."""
+    return db.execute(
+        """UPDATE items SET text = NULL WHERE sequence IN (
+            SELECT sequence FROM items WHERE queue = ? AND text IS NOT NULL AND text_until <= ? LIMIT ?)""",
+        (queue, now, TRIM),
+    ).rowcount
 
 
 def claim(db: Connection, queue: str, owner: str, limit: int, lease: float, now: float) -> tuple[Claim, ...]:
@@ -149,8 +168,9 @@ def claim(db: Connection, queue: str, owner: str, limit: int, lease: float, now:
     for (sequence,) in taken:
         row = db.execute(
             """UPDATE items SET state = 'claimed', at = ?, owner = ?, attempt = attempt + 1
-            WHERE sequence = ? RETURNING id, value, attempt""",
-            (now + lease, owner, sequence),
+            WHERE sequence = ?
+            RETURNING id, value, attempt, CASE WHEN text_until > ? THEN coalesce(text, x'') ELSE x'' END""",
+            (now + lease, owner, sequence, now),
         ).fetchone()
         claims.append(Claim(*row))
     return tuple(claims)
@@ -160,7 +180,7 @@ def acknowledge(
     db: Connection, queue: str, owner: str, id: str, now: float, log: str, values: Sequence[bytes]
 ) -> bool:
     ended = db.execute(
-        """UPDATE items SET state = 'done', at = ?, value = x''
+        """UPDATE items SET state = 'done', at = ?, value = x'', text = NULL
         WHERE queue = ? AND id = ? AND state = 'claimed' AND owner = ?""",
         (now, queue, id, owner),
     ).rowcount

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Final
 
 # Doubling from 10 ms, as the OpenTelemetry GenAI conventions advise (v1.41), and on to eleven minutes.
-LONG = tuple(0.01 * 2**step for step in range(17))
-SHORT = tuple(0.001 * 2**step for step in range(15))  # 1 ms to 16 s: between events
-TOKENS = tuple(4.0**step for step in range(14))  # 1 to 67,108,864, as the same conventions advise
+LONG: Final = tuple(0.01 * 2**step for step in range(17))
+SHORT: Final = tuple(0.001 * 2**step for step in range(15))  # 1 ms to 16 s: between events
+TOKENS: Final = tuple(4.0**step for step in range(14))  # 1 to 67,108,864, as the same conventions advise
 OVERHEAD = (5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # s
 
 

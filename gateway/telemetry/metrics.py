@@ -106,6 +106,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("evidence_dropped_total", "counter", (), "Records that did not fit into a worker's buffer"),
     Metric("evidence_waiting", "gauge", (), "Records on their way to the store"),
     Metric("judge_items_lost_total", "counter", (), "Answers for the judge that the store never took"),
+    Metric(
+        "shadow_left_out_total",
+        "counter",
+        ("cause",),
+        "Requests that a shadow stage does not ask again: tools, stateful, large, redacted and others",
+    ),
     # --- the judge
     Metric(
         "judge_answers_total",
@@ -116,6 +122,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("judge_calls_total", "counter", (), "Calls of the judge's model"),
     Metric("judge_cost_usd_total", "counter", (), "What they cost by the price list"),
+    Metric(
+        "judge_anchor_shift",
+        "gauge",
+        ("rubric",),
+        "Mean score of the anchors, newest minus first",
+        across="max",
+    ),
     Metric("judge_under_way", "gauge", (), "Judgments under way"),
     Metric("judge_concurrency", "gauge", (), "Judgments that can be under way at once (judge.concurrency)"),
     Metric(
@@ -205,6 +218,18 @@ METRICS: tuple[Metric, ...] = (
     Metric("rollout_units", "gauge", ("prompt", "arm", "metric"), "Sessions compared"),
     Metric("rollout_judged_sessions", "gauge", ("prompt", "arm"), "Sessions that the judge should score"),
     Metric("rollout_scored_sessions", "gauge", ("prompt", "arm"), "Those of them that it has scored"),
+    Metric("rollout_shadow", "gauge", ("prompt",), "1 in the shadow stage, 0 after it"),
+    Metric(
+        "rollout_shadow_pairs",
+        "gauge",
+        ("prompt", "state"),
+        "Pairs of the shadow stage: complete, missing, waiting for their time",
+    ),
+    Metric("rollout_shadow_harm_e", "gauge", ("prompt", "metric"), "Evidence of harm in pairs"),
+    Metric("rollout_shadow_harm_needs", "gauge", ("prompt", "metric"), "Where the rollout goes back"),
+    Metric("rollout_shadow_gate_e", "gauge", ("prompt", "metric"), "Evidence in pairs of being no worse"),
+    Metric("rollout_shadow_gate_needs", "gauge", ("prompt", "metric"), "Where the gate passes"),
+    Metric("rollout_shadow_difference", "gauge", ("prompt", "metric"), "Candidate minus stable, in badness"),
     Metric(
         "rollout_judge_share",
         "gauge",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -39,18 +39,18 @@ __all__ = [
     "sse_error",
 ]
 
-PATH = b"/v1/chat/completions"
+PATH: Final = b"/v1/chat/completions"
 
 # Reasoning models take instructions from `developer` messages; a provider prefix or `ft:` may stand before.
-_WANTS_DEVELOPER = re.compile(r"(?:^|[/:])(?:o[1-9](?:-|$)|gpt-5)")
+_WANTS_DEVELOPER: Final = re.compile(r"(?:^|[/:])(?:o[1-9](?:-|$)|gpt-5)")
 # Two names of one limit: a client that sets either has chosen, and sending both is refused upstream.
-_SYNONYMS = {"max_tokens": ("max_completion_tokens",), "max_completion_tokens": ("max_tokens",)}
-_USAGE = b'{"include_usage":true}'
+_SYNONYMS: Final = {"max_tokens": ("max_completion_tokens",), "max_completion_tokens": ("max_tokens",)}
+_USAGE: Final = b'{"include_usage":true}'
 
 
-_TURNS = msgspec.json.Decoder(list[Turn])
-_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
-_ENCODER = msgspec.json.Encoder()
+_TURNS: Final = msgspec.json.Decoder(list[Turn])
+_ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 class OwnMessages(NamedTuple):

@@ -8,7 +8,7 @@ It comes after a finish reason, so only from there on events are held back until
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -22,9 +22,9 @@ from gateway.wire.usage import parse_usage
 _BLANK = (b"null", b'""', b"[]", b"{}")
 
 
-_TELLING = msgspec.json.Decoder(Telling)
-_OPENING = msgspec.json.Decoder(Opening)  # until the first token
-_CHUNK = msgspec.json.Decoder(Chunk)  # after it, deltas are not looked at
+_TELLING: Final = msgspec.json.Decoder(Telling)
+_OPENING: Final = msgspec.json.Decoder(Opening)  # until the first token
+_CHUNK: Final = msgspec.json.Decoder(Chunk)  # after it, deltas are not looked at
 
 
 class ChatScanner(EventScanner):

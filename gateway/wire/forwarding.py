@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Final
 from urllib.parse import quote, unquote_to_bytes, urlencode, urlsplit
 
 import msgspec
@@ -22,10 +23,10 @@ from gateway.wire import Headers
 from gateway.wire.headers import request_block
 from gateway.wire.splice import Fields
 
-API = b"/v1"
-CREDENTIALS = frozenset((b"authorization", b"api-key", b"x-api-key", b"x-goog-api-key"))
-MODEL = b"{model}"
-_BEARER = b"bearer "
+API: Final = b"/v1"
+CREDENTIALS: Final = frozenset((b"authorization", b"api-key", b"x-api-key", b"x-goog-api-key"))
+MODEL: Final = b"{model}"
+_BEARER: Final = b"bearer "
 
 
 class Forwarding:

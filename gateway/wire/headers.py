@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Final
 
 from gateway.errors import MalformedRequest
 from gateway.wire import Headers
 
-HOP_BY_HOP = frozenset(
+HOP_BY_HOP: Final = frozenset(
     {
         b"connection",
         b"content-length",
@@ -27,8 +28,8 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-OURS = frozenset({b"x-prompt", b"x-prompt-variables"})
-RESPONSE_OURS = frozenset(
+OURS: Final = frozenset({b"x-prompt", b"x-prompt-variables"})
+RESPONSE_OURS: Final = frozenset(
     {
         b"x-prompt-name",
         b"x-prompt-version",
@@ -39,13 +40,13 @@ RESPONSE_OURS = frozenset(
     }
 )
 
-_REQUEST_DROP = HOP_BY_HOP | OURS | {b"host", b"expect"}  # expect is answered by the edge
-_MANAGED_DROP = _REQUEST_DROP | {b"accept-encoding", b"content-encoding"}
-_STREAM_DROP = frozenset({b"cache-control", b"x-accel-buffering"})
-_STREAM_ADD: Headers = [(b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")]
-_USUAL = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
-_NONE: frozenset[bytes] = frozenset()
-_NO_HEADERS: Headers = []
+_REQUEST_DROP: Final = HOP_BY_HOP | OURS | {b"host", b"expect"}  # expect is answered by the edge
+_MANAGED_DROP: Final = _REQUEST_DROP | {b"accept-encoding", b"content-encoding"}
+_STREAM_DROP: Final = frozenset({b"cache-control", b"x-accel-buffering"})
+_STREAM_ADD: Final[Headers] = [(b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")]
+_USUAL: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
+_NONE: Final[frozenset[bytes]] = frozenset()
+_NO_HEADERS: Final[Headers] = []
 ONCE = (b"x-prompt", b"x-prompt-variables", b"content-encoding")  # must be unambiguous
 
 

@@ -9,7 +9,7 @@ message_stop, ping, error
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,12 +18,12 @@ from gateway.wire.sse import EventScanner
 from gateway.wire.texts import said_by_block
 from gateway.wire.usage import finish_word, parse_usage
 
-_DELTA = b"event: content_block_delta"
-_EMPTY_BLOCKS = frozenset({"text", "thinking"})
-_EMPTY_DELTAS = frozenset({"signature_delta", "citations_delta"})
+_DELTA: Final = b"event: content_block_delta"
+_EMPTY_BLOCKS: Final = frozenset({"text", "thinking"})
+_EMPTY_DELTAS: Final = frozenset({"signature_delta", "citations_delta"})
 
 
-_EVENT = msgspec.json.Decoder(MessagesEvent)
+_EVENT: Final = msgspec.json.Decoder(MessagesEvent)
 
 
 class MessagesScanner(EventScanner):

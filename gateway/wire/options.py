@@ -8,7 +8,7 @@ know.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,7 @@ from gateway.errors import InvalidJson, InvalidValue
 from gateway.wire.splice import Fields, replace, split
 
 RESERVED = ("model", "prompt", "stream", "stream_options")  # in every API
-_ENCODER = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 class Option(NamedTuple):

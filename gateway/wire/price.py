@@ -7,11 +7,13 @@ uncached  the same request as if nothing had been cached, which is what arms are
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from gateway.wire.usage import Usage
 
-MILLION = 1e6
+MILLION: Final = 1e6
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -54,16 +56,18 @@ def price(tariff: Tariff, usage: Usage) -> Price:
     >>> price(Tariff(plain), Usage(prompt=1_000_000, completion=1_000_000, cached=500_000))
     Price(paid=9.25, uncached=10.0)
     """
-    rates = tariff.rates(usage.prompt)
-    audio_in = min(usage.audio_in, usage.prompt)
-    read = min(usage.cached, usage.prompt - audio_in)
-    written = min(usage.cache_write, usage.prompt - audio_in - read)
-    hour = min(usage.cache_write_1h, written)
-    plain = usage.prompt - audio_in - read - written
-    audio_out = min(usage.audio_out, usage.completion)
-    fixed = audio_in * rates.audio_in
-    fixed += (usage.completion - audio_out) * rates.output + audio_out * rates.audio_out
-    cached = read * rates.cache_read + (written - hour) * rates.cache_write + hour * rates.cache_write_1h
-    paid = fixed + plain * rates.input + cached
-    uncached = fixed + (usage.prompt - audio_in) * rates.input
+    prompt, completion = usage.prompt, usage.completion
+    rates = tariff.rates(prompt)
+    audio_in = min(usage.audio_in, prompt)
+    read = min(usage.cached, prompt - audio_in)
+    written = min(usage.cache_write, prompt - audio_in - read)
+    audio_out = min(usage.audio_out, completion)
+    fixed = (completion - audio_out) * rates.output
+    if audio_in or audio_out:
+        fixed += audio_in * rates.audio_in + audio_out * rates.audio_out
+    paid = fixed + (prompt - audio_in - read - written) * rates.input
+    if read or written:
+        hour = min(usage.cache_write_1h, written)
+        paid += read * rates.cache_read + (written - hour) * rates.cache_write + hour * rates.cache_write_1h
+    uncached = fixed + (prompt - audio_in) * rates.input
     return Price(paid / MILLION, uncached / MILLION)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -11,9 +11,9 @@ from gateway.wire.splice import LARGE, Fields
 
 T = TypeVar("T")
 
-KEPT_END = 256 * 1024  # bytes
+KEPT_END: Final = 256 * 1024  # bytes
 
-_ENCODER = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 def stream_of(fields: Fields) -> bool:

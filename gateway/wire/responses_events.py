@@ -8,7 +8,7 @@ error                      something went wrong: code, message, param, in an obj
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,9 +17,9 @@ from gateway.wire.sse import EventScanner
 from gateway.wire.texts import said_by_block
 from gateway.wire.usage import Answer, finish_word, parse_usage
 
-_DELTA = b".delta"
-_CALLS = frozenset({"function_call", "custom_tool_call"})
-_TEXT_DELTAS = frozenset(
+_DELTA: Final = b".delta"
+_CALLS: Final = frozenset({"function_call", "custom_tool_call"})
+_TEXT_DELTAS: Final = frozenset(
     {
         "response.output_text.delta",
         "response.refusal.delta",
@@ -27,10 +27,10 @@ _TEXT_DELTAS = frozenset(
         "response.custom_tool_call_input.delta",
     }
 )
-_LAST = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
+_LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
 
 
-_EVENT = msgspec.json.Decoder(ResponsesEvent)
+_EVENT: Final = msgspec.json.Decoder(ResponsesEvent)
 
 
 class ResponsesScanner(EventScanner):

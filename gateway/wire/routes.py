@@ -1,7 +1,7 @@
 """The managed routes: which API a path speaks."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from gateway.errors import GatewayError
 from gateway.wire import chat, messages, responses
@@ -12,7 +12,7 @@ def _by_path(*apis: Api[Any]) -> Mapping[bytes, Api[Any]]:
     return {api.PATH: api for api in apis}
 
 
-ROUTES = _by_path(chat, responses, messages)
+ROUTES: Final = _by_path(chat, responses, messages)
 
 
 def api_of(path: bytes) -> Api[Any]:

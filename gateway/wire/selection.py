@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -23,10 +23,10 @@ from gateway.errors import InvalidValue, InvalidVariables
 from gateway.wire.shapes import PromptReference
 from gateway.wire.splice import Fields
 
-PROMPT_HEADER = b"x-prompt"
-VARIABLES_HEADER = b"x-prompt-variables"
-PATH_PREFIX = b"/p/"
-MAX_VERSION_DIGITS = 9
+PROMPT_HEADER: Final = b"x-prompt"
+VARIABLES_HEADER: Final = b"x-prompt-variables"
+PATH_PREFIX: Final = b"/p/"
+MAX_VERSION_DIGITS: Final = 9
 
 Source = Literal["body", "header", "path", "model", "default"]
 
@@ -41,9 +41,9 @@ class Selection(msgspec.Struct, frozen=True):
     source: Source
 
 
-_PROMPT = msgspec.json.Decoder(PromptReference)
-_VARIABLES = msgspec.json.Decoder(dict[str, Any])
-_NONE: Mapping[str, Any] = {}
+_PROMPT: Final = msgspec.json.Decoder(PromptReference)
+_VARIABLES: Final = msgspec.json.Decoder(dict[str, Any])
+_NONE: Final[Mapping[str, Any]] = {}
 
 
 def split_path(path: bytes) -> tuple[str | None, bytes]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -20,8 +20,8 @@ from gateway.wire.api import Request
 from gateway.wire.shapes import Identified, Tool
 from gateway.wire.splice import Fields
 
-MAX_KEY = 512  # bytes
-HASH_BYTES = 16
+MAX_KEY: Final = 512  # bytes
+HASH_BYTES: Final = 16
 
 NoKey = Literal["absent", "over_long"]
 
@@ -34,10 +34,10 @@ class SessionKey(msgspec.Struct, frozen=True):
     raw: bytes
 
 
-_TOOLS = msgspec.json.Decoder(list[Tool])
-_METADATA = msgspec.json.Decoder(dict[str, Any])
-_TEXT = msgspec.json.Decoder(str)
-_CONVERSATION = msgspec.json.Decoder(str | Identified)
+_TOOLS: Final = msgspec.json.Decoder(list[Tool])
+_METADATA: Final = msgspec.json.Decoder(dict[str, Any])
+_TEXT: Final = msgspec.json.Decoder(str)
+_CONVERSATION: Final = msgspec.json.Decoder(str | Identified)
 
 
 def find_session(

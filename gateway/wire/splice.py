@@ -11,31 +11,32 @@ import codecs
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from gateway.errors import DuplicateKey, InvalidJson, InvalidValue
 from gateway.wire import Piece
 
-LARGE = 1024 * 1024  # above, pieces are views of the body instead of copies
-MAX_MEMBERS = 1000  # of the top level; finding them costs about 1 µs each
-MAX_LONE_SURROGATES = 10_000
-MASKABLE = 16 * 1024 * 1024  # bytes; looking for lone surrogates costs up to 30 ms for each MiB
-CHUNK = 256 * 1024
+LARGE: Final = 1024 * 1024  # above, pieces are views of the body instead of copies
+MAX_MEMBERS: Final = 1000  # of the top level; finding them costs about 1 µs each
+MAX_LONE_SURROGATES: Final = 10_000
+MASKABLE: Final = 16 * 1024 * 1024  # bytes; looking for lone surrogates costs up to 30 ms for each MiB
+CHUNK: Final = 256 * 1024
 
 Span = tuple[int, int, int]  # key's first byte, value's first byte, value's end
 Edit = tuple[int, int, Sequence[Piece]]  # body[start:end] becomes the pieces
 
-_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_SPACE = rb"[ \t\r\n]*"
-_MEMBER = re.compile(
+_DECODER: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_SPACE: Final = rb"[ \t\r\n]*"
+_MEMBER: Final = re.compile(
     _SPACE + rb"[{,]" + _SPACE + rb'("[^"\\]*(?:\\.[^"\\]*)*")' + _SPACE + rb":" + _SPACE, re.DOTALL
 )
-_CLOSE = re.compile(_SPACE + rb"\}" + _SPACE + rb"\Z")
-_SURROGATE = re.compile(
+_CLOSE: Final = re.compile(_SPACE + rb"\}" + _SPACE + rb"\Z")
+_SURROGATE: Final = re.compile(
     rb"(?<!\\)((?:\\\\)*+)\\u([dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F]|[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-_VALUES = json.JSONDecoder(parse_int=len, parse_float=len)
+_VALUES: Final = json.JSONDecoder(parse_int=len, parse_float=len)
 
 
 class Fields:

@@ -11,18 +11,18 @@ forwarded when they are whole. An event above 1 MiB is relayed in pieces and not
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from gateway.wire.usage import Usage
 
-MAX_EVENT = 1024 * 1024
-MOST_TEXT = 64 * 1024
-BOM = b"\xef\xbb\xbf"
+MAX_EVENT: Final = 1024 * 1024
+MOST_TEXT: Final = 64 * 1024
+BOM: Final = b"\xef\xbb\xbf"
 
 # Two line ends. CR before LF is one end, never two, hence the three branches; each begins with a literal, so
 # that the search skips ahead.
-_BOUNDARY = re.compile(rb"\r\n(?:\r\n?|\n)|\n(?:\r\n?|\n)|\r\r\n?")
-_LINE = re.compile(rb"\r\n|\n|\r")
+_BOUNDARY: Final = re.compile(rb"\r\n(?:\r\n?|\n)|\n(?:\r\n?|\n)|\r\r\n?")
+_LINE: Final = re.compile(rb"\r\n|\n|\r")
 
 
 class EventScanner:

@@ -7,7 +7,7 @@ for others.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -35,16 +35,17 @@ def kinds(usage: Usage) -> tuple[int, ...]:
     >>> kinds(Usage(prompt=100, completion=50, cached=60, cache_write=10, reasoning=30, audio_out=5))
     (30, 60, 10, 0, 15, 30, 5)
     """
-    audio_in = min(usage.audio_in, usage.prompt)
-    read = min(usage.cached, usage.prompt - audio_in)
-    written = min(usage.cache_write, usage.prompt - audio_in - read)
-    audio_out = min(usage.audio_out, usage.completion)
-    reasoning = min(usage.reasoning, usage.completion - audio_out)
-    plain_in = usage.prompt - audio_in - read - written
-    return plain_in, read, written, audio_in, usage.completion - audio_out - reasoning, reasoning, audio_out
+    prompt, completion = usage.prompt, usage.completion
+    audio_in = min(usage.audio_in, prompt)
+    read = min(usage.cached, prompt - audio_in)
+    written = min(usage.cache_write, prompt - audio_in - read)
+    audio_out = min(usage.audio_out, completion)
+    reasoning = min(usage.reasoning, completion - audio_out)
+    plain_out = completion - audio_out - reasoning
+    return prompt - audio_in - read - written, read, written, audio_in, plain_out, reasoning, audio_out
 
 
-BYTES_PER_TOKEN = 4  # of English text, as the providers' own rules of thumb say
+BYTES_PER_TOKEN: Final = 4  # of English text, as the providers' own rules of thumb say
 
 
 def estimate(told: Usage | None, request: int, events: int) -> Usage:
@@ -70,8 +71,8 @@ class Answer(msgspec.Struct, frozen=True):
     id: str | None = None
 
 
-_COMPLETION = msgspec.json.Decoder(Chunk)
-_FINISH_WORDS: Mapping[str, str] = {
+_COMPLETION: Final = msgspec.json.Decoder(Chunk)
+_FINISH_WORDS: Final[Mapping[str, str]] = {
     # /v1/responses: `status`, or what `incomplete_details` gives as the reason
     "completed": "stop",
     "max_output_tokens": "length",

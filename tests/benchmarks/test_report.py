@@ -67,18 +67,46 @@ def test_the_overview_counts_each_scenario_once_where_every_rule_was_tried() -> 
 
 def test_a_benchmark_that_was_stopped_goes_on(tmp_path: Path) -> None:
     scenario = replace(AA, hours=0.05)
+    work = [Work(scenario, 3, 1)]
     bench = Bench(tmp_path)
-    steps = bench.work(Work(scenario, 3, 1))
+    steps = bench.work(bench.tasks(work))
     next(steps)
     next(steps)
     with (tmp_path / "decisions-runs.jsonl").open("a") as file:
         file.write('{"scenario":"A/A","se')
     again = Bench(tmp_path)
-    assert [each.seed for each in again.runs.values] == [0, 1]
-    assert len(list(again.work(Work(scenario, 3, 1)))) == 4
+    assert [each.seed for each in again.runs.values] == [0]
+    assert {each.rule for each in again.others.values} >= {"t-test, peeked"}
+    assert len(list(again.work(again.tasks(work), jobs=2))) == 2
     assert [each.seed for each in Bench(tmp_path).runs.values] == [0, 1, 2]
     assert again.runs.values[2] == simulate(scenario, 2)
     assert {row["rule"]: row["runs"] for row in again.write()}["t-test, peeked"] == 1
+
+
+def test_every_scenario_has_some_runs_before_one_has_all(tmp_path: Path) -> None:
+    work = [Work(AA, 32, 0), Work(BY_NAME["judge -.10"], 16, 4)]
+    tasks = [(task.scenario.name, task.seed, task.other) for task in Bench(tmp_path).tasks(work)]
+    assert tasks[:4] == [
+        ("A/A", 0, False),
+        ("A/A", 1, False),
+        ("judge -.10", 0, False),
+        ("judge -.10", 0, True),
+    ]
+    assert len(set(tasks)) == len(tasks) == 32 + 16 + 4
+
+
+def test_a_few_runs_do_not_take_the_place_of_many_of_an_earlier_revision(tmp_path: Path) -> None:
+    old = {**ours(AA, [run(seed, "promoted", 1) for seed in range(80)])}
+    del old["revision"]
+    (tmp_path / "decisions.json").write_text(json.dumps([old]))
+    few = ours(AA, [run(seed, "promoted", 1) for seed in range(59)])
+    assert [row["runs"] for row in write([few], tmp_path)] == [80]
+    assert "| A/A | same | this gateway ¹ | 80 |" in (tmp_path / "decisions.md").read_text()
+    enough = ours(AA, [run(seed, "promoted", 1) for seed in range(60)])
+    assert [row["runs"] for row in write([enough], tmp_path)] == [60]
+    assert [row["runs"] for row in write([few], tmp_path)] == [
+        59
+    ]  # the same revision: what was measured last
 
 
 def test_hours_count_what_was_never_promoted_as_longest() -> None:

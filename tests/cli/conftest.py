@@ -17,6 +17,7 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from gateway.control.administration import Own
 from gateway.storage.sqlite import SqliteStore
 from gateway.web import build_admin
 from tests.support.stores import PATIENT
@@ -25,7 +26,9 @@ CONFIG = """\
 upstream: {{base_url: "http://127.0.0.1:9/v1"}}
 store: {{kind: sqlite, directory: "{folder}/store"}}
 data_directory: {folder}/data
+signing_keys: ["{key}"]
 """
+KEY = "0123456789abcdef0123456789abcdef"
 ENVIRONMENT = {"USER": "ann", "COLUMNS": "100"}
 
 
@@ -75,7 +78,7 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     for name in ("PROMPT_CANARY_CONFIG", "PROMPT_CANARY_URL", "PROMPT_CANARY_ACTOR", "PROMPT_CANARY_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "gateway.yaml").write_text(CONFIG.format(folder=tmp_path))
+    (tmp_path / "gateway.yaml").write_text(CONFIG.format(folder=tmp_path, key=KEY))
     return Cli(tmp_path)
 
 
@@ -105,7 +108,7 @@ async def _serve(folder: Path) -> tuple[SqliteStore, web.AppRunner, int]:
 
     store = SqliteStore(folder / "store", limits=PATIENT)
     await store.open()
-    runner = web.AppRunner(build_admin(store, readiness), access_log=None)
+    runner = web.AppRunner(build_admin(store, readiness, own=Own(signing_keys=(KEY,))), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     return store, runner, runner.addresses[0][1]

@@ -69,18 +69,21 @@ def test_versions_and_files_side_by_side(cli: Cli) -> None:
     path = cli.write(RICH.replace("Is it äöü?", "Is it [red]?").replace("0.2", "0.7"))
     found = cli("diff", "support-agent", "live", path, "--json").json
     assert (found["before"], found["after"]) == ("support-agent/1", path)
-    assert [(each["kind"], each["change"], each["after"]) for each in found["difference"]["parts"]] == [
-        ("few_shot", "changed", "Is it [red]?")
-    ]
-    assert found["difference"]["fields"] == [
-        {"field": "model.options.temperature", "before": 0.2, "after": 0.7}
+    assert found["parts"] == [
+        {
+            "where": "messages[1].few_shot",
+            "change": "changed",
+            "before": {"role": "user", "text": "Is it äöü?"},
+            "after": {"role": "user", "text": "Is it [red]?"},
+        },
+        {"where": "model.options.temperature", "change": "changed", "before": 0.2, "after": 0.7},
     ]
     shown = cli("diff", "support-agent", "live", path)
-    assert "message 2 (user), part few_shot: changed" in shown.out
+    assert "messages[1].few_shot (user): changed" in shown.out
     assert "+Is it [red]?" in shown.out
     text = cli("diff", "support-agent", "live", path, "--text")
     assert text.out.startswith(f"--- support-agent/1\n+++ {path}\n")
-    assert text.out == found["difference"]["text"]
+    assert text.out == found["text"]
 
 
 @pytest.mark.parametrize("side", ["0", "9", "best", "-", "none.prompty"])

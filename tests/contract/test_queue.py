@@ -128,3 +128,33 @@ async def test_dead_letters_are_listed_and_set_free_again(store: Store) -> None:
     assert not await store.revive("q", "unknown")
     assert await store.depth("q") == (1, 0, 2)
     assert await claim_one(store, "two") == Claim("b", b"b", 1)
+
+
+async def test_a_text_comes_with_its_item_and_goes_when_its_time_is_over(store: Store) -> None:
+    assert await store.enqueue("q", "long", b"v", text=b"words", keep=60.0)
+    assert await store.enqueue("q", "short", b"v", text=b"words", keep=SHORT)
+    assert not await store.enqueue("q", "short", b"v", text=b"others", keep=60.0)
+    assert await store.enqueue("q", "none", b"v")
+    await asyncio.sleep(2 * SHORT)
+    claims = await store.claim("q", "one", limit=3, lease=60)
+    assert claims == (Claim("long", b"v", 1, b"words"), Claim("short", b"v", 1), Claim("none", b"v", 1))
+    assert await store.forget_texts("q") == 1
+    assert await store.forget_texts("q") == 0
+    assert await store.acknowledge("q", "one", "short")
+
+
+async def test_the_texts_of_dead_letters_go_as_well_and_those_of_what_is_done_at_once(store: Store) -> None:
+    for id in ("dead", "done"):
+        await store.enqueue("q", id, b"v", text=b"words", keep=SHORT)
+    await until(lambda: store.claim("q", "one", limit=2, lease=60))
+    assert await store.bury("q", "one", "dead", "poison")
+    assert await store.acknowledge("q", "one", "done")
+    await asyncio.sleep(2 * SHORT)
+    assert await store.forget_texts("q") == 1
+    assert await store.depth("q") == (0, 0, 1)
+
+
+async def test_more_texts_than_one_call_deletes(store: Store) -> None:
+    await asyncio.gather(*[store.enqueue("q", str(i), b"", text=b"words", keep=0.0) for i in range(1100)])
+    assert await store.forget_texts("another") == 0
+    assert await store.forget_texts("q") == 1100

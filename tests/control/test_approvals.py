@@ -134,6 +134,20 @@ def test_policies_that_ask_for_what_cannot_be(wrong: dict[object, int]) -> None:
         read_policy({"extends": "standard", "approvals": wrong})
 
 
+def test_a_shadow_stage_can_be_followed_by_an_approval() -> None:
+    policy = read_policy({"extends": "standard", "shadow": {}, "approvals": {1: 1}})
+    empty = Deployment("support", live=1, gates={1: Gate("passed"), 2: Gate("passed")})
+    under = Under("asking", policy)
+    deployment = plan.start(empty, 2, under, id="r1", salt="s", now=0.0, by=STARTER).deployment
+    done = act(deployment, verdict("advance"), QUIET, 10.0)
+    assert done is not None
+    assert done.event == "hold"
+    done = act(approved(done.planned.deployment, ANN), verdict("advance"), QUIET, 11.0)
+    assert done is not None
+    assert rollout(done.planned.deployment).stage == 0
+    assert not rollout(done.planned.deployment).in_shadow
+
+
 @pytest.fixture
 async def operations(store: SqliteStore) -> StoreOperations:
     made = StoreOperations(store, {**POLICIES, "asking": POLICY})

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gateway.control.replay import read_all
-from gateway.domain.observation import Assigned, Observed, Scored, decode_batch
+from gateway.domain.observation import Assigned, Evidence, Observed, Scored, decode_batch
 from gateway.storage import keys
 from gateway.storage.base import Store
 from gateway.storage.create import create_store
@@ -159,7 +159,7 @@ class Log:
             await store.close()
         return log
 
-    def _add(self, record: Assigned | Observed | Scored) -> None:
+    def _add(self, record: Evidence) -> None:
         if isinstance(record, Scored):
             self.scored.append(record)
         elif isinstance(record, Assigned) and record.unit.judged:
@@ -259,12 +259,20 @@ async def test_a_judge_that_fails_often_is_seen_in_completeness_and_promotion_wa
 
 
 async def test_with_a_judge_that_is_down_a_rollout_holds_and_is_never_promoted(tmp_path: Path) -> None:
-    with running(build(tmp_path, judge=free_ports(1)[0])) as gateway:
+    """For all of its bake, the maximum and its extension included."""
+    gateway = build(tmp_path, judge=free_ports(1)[0])
+    gateway.config.write_text(gateway.config.read_text().replace("max_bake: 1h", "max_bake: 6s"))
+    with running(gateway):
+        began = time.monotonic()
         start(gateway, "good")
         async with load_on(gateway):
             held = await until(gateway, lambda rollout: rollout["hold"] is not None)
             assert held["hold"]["reason"] in ("completeness", "judge")
-            await asyncio.sleep(4.0)  # twice the minimum bake
+            while time.monotonic() < began + 15.0:
+                seen = await until(gateway, lambda rollout: True)
+                assert (seen["phase"], seen["watch"]) == ("progressing", False)
+                await asyncio.sleep(0.5)
             after = await until(gateway, lambda rollout: True)
         assert (after["phase"], after["watch"]) == ("progressing", False)
-        assert after["hold"]["reason"] in ("completeness", "judge")
+        assert after["hold"]["reason"] in ("completeness", "judge", "evidence")
+        assert gateway.call("/v1/live")["prompts"][0]["live"] == 1

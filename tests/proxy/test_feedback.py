@@ -105,3 +105,14 @@ async def test_other_methods_are_refused(tmp_path: Path) -> None:
         reply = await client.ask(b"GET /v1/feedback HTTP/1.1\r\nhost: test\r\n\r\n")
         await client.close()
         assert reply.status == 405
+
+
+@on_uvloop
+async def test_what_is_redacted_is_not_stored_with_a_comment(tmp_path: Path) -> None:
+    judge = {"base_url": "http://127.0.0.1:1/v1", "model": "m", "redact": [r"\d{4}-\d{4}"]}
+    async with worker_stage(tmp_path, judge=judge) as stage:
+        await stage.deploy()
+        answer = await stage.ask(headers={"x-prompt": "greeter"})
+        await tell(stage, answer.headers["x-request-id"], score="down", comment="my number is 1234-5678")
+        (only,) = await stored(stage, "")
+        assert only.comment == "my number is [redacted]"

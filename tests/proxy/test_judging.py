@@ -12,6 +12,7 @@ from gateway.domain.assignment import judged
 from gateway.domain.judging import Item, decode_item
 from gateway.domain.observation import Drawn, Scored, decode_batch
 from gateway.errors import ConfigError, StoreUnavailable
+from gateway.evals.redaction import Redaction
 from gateway.proxy.judging import MOST, Outbox
 from gateway.storage import keys
 from tests.support.scripted_provider import on_uvloop
@@ -32,7 +33,7 @@ async def items(stage: WorkerStage) -> list[Item]:
     assert outbox is not None
     await until(lambda: not stage.worker.pins._tasks and not stage.worker.pins._new and not outbox._waiting)
     claims = await stage.worker.store.claim(keys.JUDGING, "test", limit=1000, lease=60)
-    return [decode_item(claim.value) for claim in claims]
+    return [decode_item(claim.value, claim.text) for claim in claims]
 
 
 async def judged_stage(stage: WorkerStage) -> None:
@@ -144,7 +145,7 @@ class Queue:
         self.down = False
         self.taken: list[str] = []
 
-    async def enqueue(self, queue: str, id: str, value: bytes) -> bool:
+    async def enqueue(self, queue: str, id: str, value: bytes, *, text: bytes, keep: float) -> bool:
         if self.down:
             raise StoreUnavailable("down")
         self.taken.append(id)
@@ -157,7 +158,7 @@ def item(number: int, answer: str = "words", due_at: float = 100.0) -> Item:
 
 
 def outbox(queue: Queue, now: float = 0.0) -> Outbox:
-    return Outbox(queue, redact=(), now=lambda: now)  # type: ignore[arg-type]
+    return Outbox(queue, redaction=Redaction(()), keep=60.0, now=lambda: now)  # type: ignore[arg-type]
 
 
 async def test_an_empty_answer_and_an_overflow_have_a_cause() -> None:
@@ -186,7 +187,7 @@ async def test_of_an_item_that_may_be_in_the_store_nothing_is_said() -> None:
     queue = Queue()
     queue.down = True
     now = 50.0
-    box = Outbox(queue, redact=(), now=lambda: now)  # type: ignore[arg-type]
+    box = Outbox(queue, redaction=Redaction(()), keep=60.0, now=lambda: now)  # type: ignore[arg-type]
     lost: list[Item] = []
     box.lost = lambda item, cause: lost.append(item)
     box.offer(item(1))
@@ -210,4 +211,4 @@ async def test_it_sends_as_items_come_and_the_rest_at_the_end() -> None:
 
 def test_an_expression_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="is no RE2 expression"):
-        Outbox(Queue(), redact=["("], now=lambda: 0.0)  # type: ignore[arg-type]
+        Redaction(["("])

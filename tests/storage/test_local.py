@@ -4,8 +4,10 @@ import stat
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from gateway.domain.client_key import ClientKey
 from gateway.domain.prompt import Version, digest
 from gateway.domain.rollout import Deployment
 from gateway.errors import ConfigError
@@ -91,6 +93,19 @@ def test_a_snapshot_comes_back_as_it_was(tmp_path: Path) -> None:
     assert local.read_snapshot(tmp_path) == kept
     (tmp_path / local.SNAPSHOT).write_bytes(b"{half")
     assert local.read_snapshot(tmp_path) is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3 * local.ENCODED_AT_ONCE])
+def test_a_snapshot_is_written_piece_by_piece(tmp_path: Path, count: int) -> None:
+    """What other threads may come between is, byte for byte, what the encoder makes of the whole."""
+    prompts = [f"prompt-{number}" for number in range(count)]
+    kept = Kept(
+        {name: Deployment(name, live=1) for name in prompts},
+        [version(number + 1) for number in range(min(count, 3))],
+        {name: ClientKey(name, name, "digest", 1.0, "me") for name in prompts},
+    )
+    local.write_snapshot(tmp_path, kept)
+    assert (tmp_path / local.SNAPSHOT).read_bytes() == msgspec.json.encode(kept)
 
 
 def version(number: int) -> Version:

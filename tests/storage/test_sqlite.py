@@ -8,7 +8,7 @@ import pytest
 import uvloop
 
 from gateway.errors import ConfigError
-from gateway.storage.base import QUEUE_MEMORY, Put
+from gateway.storage.base import QUEUE_MEMORY, Claim, Put
 from gateway.storage.limits import Limits
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.sqlite_evidence import SCHEMA
@@ -78,12 +78,43 @@ async def test_expired_keys_are_swept_while_new_ones_come(tmp_path: Path) -> Non
     assert 1000 <= rows(tmp_path / "evidence.db", "SELECT count(*) FROM pairs") <= 1000 * 4 / 3
 
 
+LAYOUT_2 = (
+    SCHEMA[0],
+    "CREATE TABLE logs (log TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE records (log TEXT NOT NULL, position INTEGER NOT NULL, value BLOB NOT NULL)",
+    "CREATE UNIQUE INDEX records_by_position ON records (log, position)",
+    """CREATE TABLE items (
+        sequence INTEGER PRIMARY KEY, queue TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL,
+        state TEXT NOT NULL DEFAULT 'free', at REAL NOT NULL DEFAULT 0, owner TEXT,
+        attempt INTEGER NOT NULL DEFAULT 0, reason TEXT, UNIQUE (queue, id)
+    )""",
+    "CREATE INDEX items_by_state ON items (queue, state, at)",
+)
+
+
+async def test_items_of_layout_2_are_taken_over(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "evidence.db", isolation_level=None)
+    for statement in LAYOUT_2:
+        database.execute(statement)
+    database.execute("INSERT INTO items (queue, id, value) VALUES ('q', 'a', x'76')")
+    database.execute("PRAGMA user_version = 2")
+    database.close()
+    store = SqliteStore(tmp_path, limits=PATIENT, wall=Wall())
+    await store.open()
+    assert await store.enqueue("q", "b", b"v", text=b"words", keep=60.0)
+    assert await store.claim("q", "one", limit=2, lease=60) == (
+        Claim("a", b"v", 1),
+        Claim("b", b"v", 1, b"words"),
+    )
+    await store.close()
+
+
 async def test_keys_of_the_layout_before_are_taken_over(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "evidence.db", isolation_level=None)
     database.execute(
         "CREATE TABLE keys (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL) WITHOUT ROWID"
     )
-    for statement in SCHEMA[1:]:
+    for statement in LAYOUT_2[1:]:
         database.execute(statement)
     database.execute("INSERT INTO keys VALUES ('pin/r/1', x'01', 1000060.0), ('pin/r/2', x'02', 999999.0)")
     database.execute("PRAGMA user_version = 1")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.control.judging.loop import Judge
-from gateway.domain.judging import Item, encode_item
+from gateway.domain.judging import Item, encode_item, encode_words
 from gateway.domain.observation import Drawn, Scored, decode_batch
 from gateway.domain.rollout import Deployment, Rollout, Weight
 from gateway.evals.rubric import Criterion, Rubric
@@ -38,6 +38,7 @@ async def enqueue(
     canary: bool = False,
     due_in: float = 600.0,
     first: int = 0,
+    keep: float = 3600.0,
 ) -> None:
     """Answers that the simulated judge sees this quality in."""
     now = (await store.tick()).now
@@ -46,7 +47,8 @@ async def enqueue(
         item = Item(
             PROMPT, ROLLOUT, unit, now + due_in, f"user: question {number}?", f"[quality {quality:.2f}] words"
         )
-        assert await store.enqueue(keys.JUDGING, item.id, encode_item(item))
+        words = encode_words(item)
+        assert await store.enqueue(keys.JUDGING, item.id, encode_item(item), text=words, keep=keep)
 
 
 async def scores(store: Store, rollout: str = ROLLOUT) -> list[Scored]:

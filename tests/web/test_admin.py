@@ -217,6 +217,7 @@ async def test_quality_of_a_rollout_is_the_judge_s_work_and_what_users_said(admi
         "rubric_digest": rubric_digest(bench.rubric)[:16],
         "prompt_digest": "p",
         "calibration": None,
+        "anchors": None,
     }
     assert found["spent"] == {"usd": 0.5, "calls": 3, "unpriced": 0, "scored": 2, "unscored": {"late": 1}}
     assert found["today"]["calls"] == 0

@@ -16,7 +16,8 @@ from benchmarks.overhead.plan import Data, Plan, median, table
 
 NAME = "cost"
 TITLE = "Processor time per request and per event"
-CONNECTIONS = STREAMS = 64
+CONNECTIONS = 256  # one answer in four waits for its pin's commit: fewer would leave the worker idle between
+STREAMS = 64
 SLOW = 8  # connections of a peer that takes milliseconds for a request
 LONGER = 2.0  # times the usual, for such a one
 WARM_SLOW = 2.0  # s

@@ -60,6 +60,8 @@ async def measure(peer: Peer, count: int, plan: Plan) -> Data:
         "open": seen.open,
         "lost": count - seen.open,
     }
+    if seen.said:
+        print(f"  {peer.name}: {seen.said[:300]!r}", flush=True)
     streams.close_all(held)
     await asyncio.sleep(SETTLE)
     row["after_mb"] = round(cpu.resident_bytes(peer.worker) / 1e6, 1)

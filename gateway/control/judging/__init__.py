@@ -4,6 +4,7 @@
     calls    a span for each call of a model; tracing: for each judgment and suite
     model    one question to an OpenAI-compatible API: structured output, else a tool call, else plain
     benches  by whom and by what each rollout is judged, frozen by its first item
+    anchoring the same answers again and again: has the judge changed?
     budget   what judging has cost in this day and in each rollout
     claims   a queue's items, each settled in a task of its own
     pace     fewer sessions as money or time gets short, instead of none later

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.control.judging.model import OUTAGE, JudgeModel, Reply
-from gateway.evals.question import ask
-from gateway.evals.rubric import Bench, Criterion, mean_score
+from gateway.evals.beside import ask_beside
+from gateway.evals.question import Asked, ask
+from gateway.evals.rubric import Bench, Criterion, Rubric, mean_score
 from gateway.telemetry.tracer import current
 
 BACKOFF, BACKOFF_MOST = 0.5, 5.0  # s between calls in an outage, doubling
@@ -18,10 +19,16 @@ Charge = Callable[[Reply], None]
 
 
 class Words(NamedTuple):
-    """What is judged."""
+    """What is judged; `other`: another answer to the same, in sight of which it is."""
 
     question: str
     answer: str
+    other: str | None = None
+
+    def asked(self, rubric: Rubric, criterion: Criterion, nonce: str) -> Asked:
+        if self.other is None:
+            return ask(rubric, criterion, self.question, self.answer, nonce)
+        return ask_beside(rubric, criterion, self.question, self.other, self.answer, nonce)
 
 
 class Judged(NamedTuple):
@@ -66,7 +73,7 @@ class Examiner:
         """`heard` are the causes so far."""
         asked_times, wait = 0, BACKOFF
         while True:
-            asked = ask(bench.rubric, criterion, words.question, words.answer, self._nonce())
+            asked = words.asked(bench.rubric, criterion, self._nonce())
             reply = await self._model.ask(bench.model, asked, criterion)
             charge(reply)
             if reply.score is not None or reply.cause in FINAL:

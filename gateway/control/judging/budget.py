@@ -41,25 +41,32 @@ class Spent(msgspec.Struct, frozen=True):
 
 
 class Budget:
-    """Limits in USD; 0: none."""
+    """Limits in USD; 0: none. `prefix`: of what it is that costs, where that is not judging."""
 
-    def __init__(self, store: Documents, *, per_day: float, per_rollout: float) -> None:
+    def __init__(self, store: Documents, *, per_day: float, per_rollout: float, prefix: str = "") -> None:
         self._store = store
         self._per_day = per_day
         self._per_rollout = per_rollout
+        self._prefix = prefix
         self._known: dict[str, Spent] = {}  # as stored
         self._new: dict[str, Spent] = {}  # and since
 
     def add(self, rollout: str, now: float, spent: Spent) -> None:
         """`rollout` is "" for what is spent on none."""
-        for period in (day(now), rollout) if rollout else (day(now),):
+        today, whole = self.periods(rollout, now)
+        for period in (today, whole) if rollout else (today,):
             self._new[period] = self._new.get(period, Spent()).plus(spent)
+
+    def periods(self, rollout: str, now: float) -> tuple[str, str]:
+        """What is spent now is spent in these."""
+        return f"{self._prefix}{day(now)}", f"{self._prefix}{rollout}"
 
     async def exceeded(self, rollout: str, now: float) -> str:
         """The limit that has been reached: spend_day, spend_rollout, or ""."""
-        if self._per_day and (await self.spent(day(now))).usd >= self._per_day:
+        today, whole = self.periods(rollout, now)
+        if self._per_day and (await self.spent(today)).usd >= self._per_day:
             return "spend_day"
-        if self._per_rollout and (await self.spent(rollout)).usd >= self._per_rollout:
+        if self._per_rollout and (await self.spent(whole)).usd >= self._per_rollout:
             return "spend_rollout"
         return ""
 

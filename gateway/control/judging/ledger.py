@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from gateway.domain.observation import Batch, Scored, encode_batch
+from gateway.domain.observation import Batch, Pair, Scored, encode_batch
 from gateway.errors import GatewayError
 from gateway.storage import keys
 from gateway.storage.base import Store
@@ -27,7 +27,7 @@ class Ledger:
         self._books: dict[str, _Book] = {}
         self._starts = 0
 
-    async def settle(self, id: str, rollout: str, record: Scored) -> bool:
+    async def settle(self, id: str, rollout: str, record: Scored | Pair) -> bool:
         """False if the item is another's by now, or done: then nothing is written. A repeated attempt does no
         harm: the item is done once. Raises what the last one failed with."""
         for attempt in range(1, RECORDS + 1):
@@ -40,14 +40,14 @@ class Ledger:
                 await asyncio.sleep(AGAIN)
         raise AssertionError
 
-    async def _record(self, id: str, rollout: str, record: Scored, now: float) -> bool:
+    async def _record(self, id: str, rollout: str, record: Scored | Pair, now: float) -> bool:
         while True:
             book = self._books.get(rollout) or self._open(rollout)
             async with book.lock:
                 if self._books.get(rollout) is book:  # not given up while this waited
                     return await self._write(book, id, rollout, record, now)
 
-    async def _write(self, book: _Book, id: str, rollout: str, record: Scored, now: float) -> bool:
+    async def _write(self, book: _Book, id: str, rollout: str, record: Scored | Pair, now: float) -> bool:
         batch = encode_batch(Batch(book.writer, book.sequence + 1, now, (record,)))
         try:
             done = await self._store.acknowledge(

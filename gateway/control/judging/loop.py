@@ -104,7 +104,7 @@ class Judge:
 
     async def _settle(self, claim: Claim) -> None:
         try:
-            item = decode_item(claim.value)
+            item = decode_item(claim.value, claim.text)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             await self._store.bury(keys.JUDGING, self._owner, claim.id, f"cannot be read: {error}")
             return
@@ -122,6 +122,8 @@ class Judge:
         """Why no call is made for it; "" if it is to be judged."""
         if now >= item.due_at:
             return "late"
+        if not item.answer:
+            return "expired"  # its words may be kept no longer
         if attempt > self.settings.claims:
             return "judge_died"
         if bench.prompt != PROMPT_DIGEST:

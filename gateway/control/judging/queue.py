@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 from gateway.control.changes import Entry, record
@@ -27,6 +29,25 @@ class JudgeQueue(msgspec.Struct, frozen=True):
     under_way: int
     dead: int
     letters: tuple[DeadJudgment, ...]
+
+
+class Judgments(Protocol):
+    """What people do with the judge's queue; see `judge_queue` and `retry_judgment`."""
+
+    async def queue(self, limit: int) -> JudgeQueue: ...
+
+    async def retry(self, id: str, by: By) -> JudgeQueue: ...
+
+
+class StoreJudgments:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def queue(self, limit: int) -> JudgeQueue:
+        return await judge_queue(self._store, limit)
+
+    async def retry(self, id: str, by: By) -> JudgeQueue:
+        return await retry_judgment(self._store, id, by)
 
 
 async def judge_queue(store: Store, limit: int = 100) -> JudgeQueue:

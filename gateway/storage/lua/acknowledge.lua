@@ -8,6 +8,8 @@
 -- KEYS[5]  done (sorted set: id by the time it was done)
 -- KEYS[6]  log (stream; the id of the record at position n is n-0)
 -- KEYS[7]  positions (hash: log → last position given)
+-- KEYS[8]  texts (hash: id → text)
+-- KEYS[9]  until (sorted set: id by when its text's time is over)
 -- ARGV[1]  id
 -- ARGV[2]  owner
 -- ARGV[3]  how long ids are remembered, seconds
@@ -26,9 +28,10 @@ if redis.call('HGET', KEYS[3], ARGV[1]) ~= ARGV[2] then
   return 0
 end
 redis.call('ZREM', KEYS[2], ARGV[1])
-for _, fields in ipairs({KEYS[1], KEYS[3], KEYS[4]}) do
+for _, fields in ipairs({KEYS[1], KEYS[3], KEYS[4], KEYS[8]}) do
   redis.call('HDEL', fields, ARGV[1])
 end
+redis.call('ZREM', KEYS[9], ARGV[1])
 redis.call('ZADD', KEYS[5], now, ARGV[1])
 for i = 5, #ARGV do
   redis.call('XADD', KEYS[6], string.format('%.0f-0', redis.call('HINCRBY', KEYS[7], ARGV[4], 1)), '', ARGV[i])

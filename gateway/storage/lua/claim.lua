@@ -5,11 +5,13 @@
 -- KEYS[3]  claimed (sorted set: id by the end of its lease, seconds)
 -- KEYS[4]  owners (hash: id → owner)
 -- KEYS[5]  attempts (hash: id → number)
+-- KEYS[6]  texts (hash: id → text)
+-- KEYS[7]  until (sorted set: id by when its text's time is over)
 -- ARGV[1]  owner
 -- ARGV[2]  most items to take
 -- ARGV[3]  lease, seconds
 --
--- Answer: {id, value, attempt, id, value, attempt, …}
+-- Answer: {id, value, attempt, text, id, value, attempt, text, …}
 
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
@@ -22,6 +24,8 @@ local function take(id)
   answer[#answer + 1] = id
   answer[#answer + 1] = redis.call('HGET', KEYS[1], id)
   answer[#answer + 1] = redis.call('HINCRBY', KEYS[5], id, 1)
+  local till = redis.call('ZSCORE', KEYS[7], id)
+  answer[#answer + 1] = till and tonumber(till) > now and redis.call('HGET', KEYS[6], id) or ''
 end
 
 local lost = redis.call('ZRANGE', KEYS[3], '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)

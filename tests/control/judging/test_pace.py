@@ -41,7 +41,7 @@ def rollout() -> Rollout:
 
 def pacer(store: SqliteStore, owner: str = "one", **limits: float) -> tuple[Pacer, Budget]:
     limits = {"per_day": 0.0, "per_rollout": 0.0, **limits}
-    budget = Budget(store, **limits)
+    budget = Budget(store, per_day=limits["per_day"], per_rollout=limits["per_rollout"])
     return Pacer(store, budget, owner, **limits), budget
 
 

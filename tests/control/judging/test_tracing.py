@@ -6,12 +6,13 @@ import itertools
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from gateway.control.judging.loop import Judge
 from gateway.control.judging.model import JudgeModel
 from gateway.control.judging.trying import Trier
-from gateway.domain.judging import Item, decode_item, encode_item
+from gateway.domain.judging import Item, decode_item, encode_item, encode_words
 from gateway.domain.observation import Drawn
 from gateway.domain.prompt import Version
 from gateway.evals.suite import read_suite
@@ -44,7 +45,8 @@ async def judged(folder: Path, trace: bytes, behaviour: str = "", **settings: ob
         now = (await store.tick()).now
         unit = Drawn(b"s-1", True, 0.5, 1.0, 1.0, now - 1.0, True)
         item = Item(PROMPT, ROLLOUT, unit, now + 600.0, SECRET, f"[quality 0.75] {SECRET}", trace)
-        assert await store.enqueue(keys.JUDGING, item.id, encode_item(item))
+        words = encode_words(item)
+        assert await store.enqueue(keys.JUDGING, item.id, encode_item(item), text=words, keep=600.0)
         async with at_work(judge):
             await finished(store)
     await store.close()
@@ -84,7 +86,7 @@ async def test_a_judgment_that_fails_says_why(tmp_path: Path) -> None:
 
 def test_items_of_a_gateway_that_knew_no_traces_are_read() -> None:
     item = Item("p", "r", Drawn(b"s", True, 0.5, 1, 1, 0), 1.0, "q", "a")
-    shorter = encode_item(item)
+    shorter = msgspec.msgpack.encode(item)
     assert shorter.endswith(b"\xc4\x00")
     assert decode_item(b"\x96" + shorter[1:-2]) == item
 
