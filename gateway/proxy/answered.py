@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.proxy.managed import Managed
 
 MOST_NAME: Final = 100  # characters of a model's name that are counted
+MOST_SAID: Final = 32 * 1024  # bytes of a question or answer where no judge's settings say
 MOST_GAPS: Final = 1000  # of one answer
 NOTHING: Final = Answer()
 MOST_BYTES: Final = 1024 * 1024  # of an answer that is not streamed and is read for its usage
@@ -125,6 +126,7 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         again=exchange.headers.get(b"x-stainless-retry-count", b"0") != b"0",
         cost=None if cost is None or usage is None else cost.uncached,
         said=None if text is None else _said(exchange, text),
+        doubted=_words(exchange, text or "") if flags and worker.recorder.doubt is not None else None,
         flags=flags,
         shadowed=None if exchange.copied is None else Shadowed(exchange.copied, text or "", how, flags),
         trace=b"" if exchange.trace is None else exchange.trace.link,
@@ -181,12 +183,23 @@ def _text(notes: Notes, scanner: EventScanner | None) -> str:
 
 def _said(exchange: Managed, answer: str) -> Said | None:
     """As the judge is shown it, where it may want it."""
-    settings, question, choice = exchange.worker.settings.judge, exchange.question, exchange.choice
-    if settings is None or question is None or choice is None or not exchange.worker.recorder.judges(choice):
+    question, choice = exchange.question, exchange.choice
+    if exchange.worker.settings.judge is None or question is None or choice is None:
         return None
+    if not exchange.worker.recorder.judges(choice, question.turns):
+        return None
+    return _words(exchange, answer)
+
+
+def _words(exchange: Managed, answer: str) -> Said | None:
+    """For the judge, or for those who look at flags again."""
+    question = exchange.question
+    if question is None:
+        return None
+    settings = exchange.worker.settings.judge
     return Said(
-        last_bytes(question, settings.question_bytes),
-        first_bytes(answer, settings.answer_bytes),
+        last_bytes(question.text, MOST_SAID if settings is None else settings.question_bytes),
+        first_bytes(answer, MOST_SAID if settings is None else settings.answer_bytes),
         b"" if exchange.trace is None else exchange.trace.link,
     )
 
@@ -200,7 +213,7 @@ def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[s
     says_so = refused(notes.whole()) if scanner is None else scanner.refused
     found = flags_of(
         answer,
-        exchange.question or "",
+        "" if exchange.question is None else exchange.question.text,
         probes=prepared.probes,
         finish_reason="refusal" if says_so else finish_reason,
         wants_json=prepared.version.content.outputs is not None,

@@ -17,6 +17,7 @@ from gateway.storage.base import Store
 from gateway.web import (
     alerts,
     assessing,
+    cases,
     events,
     explain,
     fleet,
@@ -79,6 +80,7 @@ ROUTES: tuple[Route, ...] = (
     *alerts.ROUTES,
     *explain.ROUTES,
     *assessing.ROUTES,
+    *cases.ROUTES,
     *library.ROUTES,
     *judging.ROUTES,
     *events.ROUTES,

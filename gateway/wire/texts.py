@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -30,8 +30,39 @@ class _Answer(msgspec.Struct, gc=False):
     content: Any = None
 
 
+class _Turn(msgspec.Struct, gc=False):
+    role: Any = None
+    content: msgspec.Raw = msgspec.Raw(b"")
+
+
 _ANSWER = msgspec.json.Decoder(_Answer)
+_ROLES = msgspec.json.Decoder(list[_Turn])
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Asked(NamedTuple):
+    """The client's conversation in words, and how many messages of its user are in it (0: not counted)."""
+
+    text: str
+    turns: int
+
+
+def asked_of(fields: Fields, most: int, *, count: bool) -> Asked:
+    """As `question_of`."""
+    for name in TURNS:
+        raw = fields.values.get(name)
+        if raw is not None:
+            return Asked(question_of(fields, most), user_turns(raw) if count else 0)
+    return Asked("", 0)
+
+
+def user_turns(raw: msgspec.Raw) -> int:
+    """What a user said in a conversation; results of tools, which some APIs send as the user's, are not."""
+    try:
+        turns = _ROLES.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 1  # a string
+    return sum([turn.role == "user" and b'"tool_result"' not in bytes(turn.content) for turn in turns])
 
 
 def question_of(fields: Fields, most: int) -> str:
