@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.overhead import cpu, machine
 from benchmarks.overhead.plan import Data, Plan
-from benchmarks.telemetry.measure import markdown, run
+from benchmarks.telemetry.measure import STATES, markdown, run
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
@@ -20,10 +20,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="interleaved; figures are their medians")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
+    parser.add_argument("--state", action="append", choices=STATES, help="may be given again; default: all")
     given = parser.parse_args()
     cpu.pin(os.getpid(), cpu.OTHERS)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        found = run(Plan(Path(folder), given.rounds, given.seconds))
+        found = run(Plan(Path(folder), given.rounds, given.seconds), given.state or STATES)
     print(write({"machine": machine.description(), **found}, given.results))
 
 

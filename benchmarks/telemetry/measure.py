@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -37,11 +37,11 @@ class Shown(NamedTuple):
     admin: int
 
 
-def run(plan: Plan) -> Data:
+def run(plan: Plan, states: Sequence[str] = STATES) -> Data:
     with ExitStack() as stack:
         upstream = stack.enter_context(plan.provider())
         found = []
-        for state in STATES:
+        for state in states:
             port = stack.enter_context(collector(plan.folder, state))
             prepare = partial(configure, port)
             started = own.gateway(plan.folder / state, upstream, "managed", prepare=prepare)

@@ -199,6 +199,8 @@ class Evidence:
         outcome = record.outcome
         if outcome != "client" and not state.hard_stop.succeeded:
             state.hard_stop.add(unit.canary, outcome != "ok", state.clock, state.rules)
+        if record.judged:
+            unit.answered = True
         if record.again:
             return
         if record.first and not unit.ended:
@@ -222,7 +224,7 @@ class Evidence:
 
     def _first(self, unit: Unit, record: Observed) -> None:
         unit.ended = True
-        unit.answered = record.outcome == "ok"
+        unit.answered = record.outcome == "ok" and self.state.policy.judged_turn == 1
         if record.outcome != "provider":
             unit.first_reached = True
             unit.total = amount(record.total)

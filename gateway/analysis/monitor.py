@@ -33,6 +33,9 @@ class Incident(msgspec.Struct):
     active: bool = False
     held: int = 0
 
+    def __post_init__(self) -> None:
+        self.held = sum([failed for _, _, failed in self.seconds])
+
     def add(self, clock: float, requests: int, failed: int) -> None:
         second = int(clock)
         self.held += failed

@@ -21,10 +21,10 @@ BITS_EACH = 12
 
 class Unit(msgspec.Struct, array_like=True, gc=False):
     """A measured session until nothing can be added to it. `share`, `judged_share`: π among measured and
-    among judged sessions. `requests`: counted so far. `ended`: its first request has; `answered`: with an
-    answer. `first_reached`, `reached`: the first request, any that counts, was not failed by the provider
-    before the model saw it. `events`: bits seen. `folded`: its watermark has passed; `missed`: before its
-    first request had ended. `early`: an event of it enters harm before it is final."""
+    among judged sessions. `requests`: counted so far. `ended`: its first request has; `answered`: there is
+    an answer to be judged. `first_reached`, `reached`: the first request, any that counts, was not failed by
+    the provider before the model saw it. `events`: bits seen. `folded`: its watermark has passed; `missed`:
+    before its first request had ended. `early`: an event of it enters harm before it is final."""
 
     session: bytes
     canary: bool

@@ -24,17 +24,28 @@ def register(app: typer.Typer) -> None:
 async def explain(
     session: Session,
     what: Annotated[
-        str, typer.Argument(metavar="REQUEST|PROMPT", help="A response's x-request-id, or a prompt.")
-    ],
+        str,
+        typer.Argument(
+            metavar="[REQUEST|PROMPT]",
+            help="A response's x-request-id, or a prompt; nothing, if requests name no prompt.",
+            show_default=False,
+        ),
+    ] = "",
     key: Annotated[
         str | None, typer.Option("--session", help="The session's key, as the client sends it.")
     ] = None,
     kind: KindOption = "header",
     client: ClientOption = "",
+    model: Annotated[
+        str, typer.Option(help="The model that requests name, which may be an alias of a prompt.")
+    ] = "",
 ) -> Explanation:
     """Why a request got its version, or which one a session's next request gets."""
     if what.startswith(PREFIX) and key is None:
         return await session.administration.explain_request(what)
     if key is None:
         raise InvalidValue(f"give a request id ({PREFIX}…), or a prompt and --session", param="session")
-    return await session.administration.explain_session(*place(what, key, kind, client))
+    asked = place(what, key, kind, client)
+    if what:
+        return await session.administration.explain_session(*asked)
+    return await session.administration.explain_unnamed(model, asked.key, asked.kind, asked.client)

@@ -184,6 +184,10 @@ class RemoteAdministration:
         body = {"session": key, "kind": kind, "client": client}
         return await self._api.send("POST", _path(prompt, "explain"), Explanation, body, By("viewer"))
 
+    async def explain_unnamed(self, model: str, key: str, kind: KeyKind, client: str) -> Explanation:
+        body = {"model": model, "session": key, "kind": kind, "client": client}
+        return await self._api.send("POST", "/v1/explain", Explanation, body, By("viewer"))
+
 
 def _token(name: str, action: str) -> str:
     return f"/v1/tokens/{quote(name, safe='')}/{action}"

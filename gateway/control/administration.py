@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -10,11 +11,12 @@ import msgspec
 from gateway.control.access import Access, Issued, TokenView
 from gateway.control.alerts.log import DeliveryLog
 from gateway.control.alerts.outbox import Delivery
-from gateway.control.explain import Explainer, Explanation, KeyKind
+from gateway.control.explain import Explainer, Explanation, Here, KeyKind
 from gateway.control.plan import By
 from gateway.domain.access import Role
 from gateway.domain.pins import PinRules
 from gateway.settings import Settings
+from gateway.storage import local
 from gateway.storage.base import Store
 
 
@@ -40,6 +42,9 @@ class Administration(Protocol):
 
     async def explain_session(self, prompt: str, key: str, kind: KeyKind, client: str) -> Explanation: ...
 
+    async def explain_unnamed(self, model: str, key: str, kind: KeyKind, client: str) -> Explanation:
+        """Of a session whose requests name no prompt, but perhaps a model that is an alias of one."""
+
 
 class DeliveryPage(msgspec.Struct, frozen=True):
     """The newest first; `next` is the `after` of the following page, null at the end."""
@@ -56,11 +61,12 @@ class Sent(msgspec.Struct, frozen=True):
 
 class Own(NamedTuple):
     """What the configuration says and the store does not: names of those that alerts are sent to, the keys
-    that sign request ids and sessions, how long pins live."""
+    that sign request ids and sessions, how long pins live, and what `explain` needs."""
 
     targets: tuple[str, ...] = ()
     signing_keys: tuple[str, ...] = ()
     rules: PinRules = PinRules()
+    here: Here = Here()
 
 
 NOTHING_OWN = Own()
@@ -68,10 +74,16 @@ NOTHING_OWN = Own()
 
 def own_of(settings: Settings, signing_keys: tuple[str, ...]) -> Own:
     sessions = settings.sessions
+
+    def overrides() -> dict[str, int]:
+        shown = local.shown_overrides(Path(settings.data_directory))
+        return {} if isinstance(shown, str) else shown
+
     return Own(
         tuple(target.name for target in settings.alerts.targets),
         signing_keys,
         PinRules(sessions.pin_ttl, sessions.pin_max_age, sessions.protect_running),
+        Here(settings.bindings.aliases, settings.bindings.default, overrides),
     )
 
 
@@ -79,7 +91,7 @@ class StoreAdministration:
     def __init__(self, store: Store, own: Own = NOTHING_OWN) -> None:
         self._access = Access(store)
         self._deliveries = DeliveryLog(store, own.targets)
-        self._explainer = Explainer(store, own.signing_keys, own.rules)
+        self._explainer = Explainer(store, own.signing_keys, own.rules, own.here)
 
     async def tokens(self) -> tuple[TokenView, ...]:
         return await self._access.tokens()
@@ -122,3 +134,6 @@ class StoreAdministration:
 
     async def explain_session(self, prompt: str, key: str, kind: KeyKind, client: str) -> Explanation:
         return await self._explainer.session(prompt, key, kind, client)
+
+    async def explain_unnamed(self, model: str, key: str, kind: KeyKind, client: str) -> Explanation:
+        return await self._explainer.unnamed(model, key, kind, client)

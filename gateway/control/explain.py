@@ -7,7 +7,7 @@ said here is what its next request gets, on every worker that has no local overr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import msgspec
@@ -24,7 +24,13 @@ from gateway.storage.base import Store
 from gateway.wire.session_key import MAX_KEY, SessionKey, session_hash
 
 KeyKind = Literal[
-    "header", "conversation", "metadata.session_id", "safety_identifier", "user", "prompt_cache_key"
+    "header",
+    "conversation",
+    "previous_response_id",
+    "metadata.session_id",
+    "safety_identifier",
+    "user",
+    "prompt_cache_key",
 ]
 KEY_KINDS: tuple[KeyKind, ...] = get_args(KeyKind)
 
@@ -75,13 +81,29 @@ class Explanation(msgspec.Struct, frozen=True):
     why: tuple[str, ...]
 
 
+class Here(NamedTuple):
+    """What the configuration and this machine say, and the store does not: the prompt of each model alias,
+    that of requests which name none, and what is overridden here now."""
+
+    aliases: Mapping[str, str] = {}
+    default: str | None = None
+    overrides: Callable[[], Mapping[str, int]] = dict
+
+
 class Explainer:
     """`signing_keys`: the fleet's, the first one signs; without any nothing can be explained."""
 
-    def __init__(self, store: Store, signing_keys: Sequence[str], rules: PinRules) -> None:
+    def __init__(
+        self,
+        store: Store,
+        signing_keys: Sequence[str],
+        rules: PinRules,
+        here: Here = Here(),  # noqa: B008
+    ) -> None:
         self._store = store
         self._keys = [key.encode() for key in signing_keys]
         self._rules = rules
+        self._here = here
         self._rollouts = Rollouts(store)
         self._registry = Registry(store)
 
@@ -110,6 +132,21 @@ class Explainer:
             why=why,
         )
 
+    async def unnamed(self, model: str, key: str, kind: KeyKind, client: str = "") -> Explanation:
+        """As `session`, of a request that names no prompt: by the alias of its `model`, else the default."""
+        alias = self._here.aliases.get(model)
+        prompt = alias or self._here.default
+        if prompt is None:
+            known = ", ".join(sorted(self._here.aliases)) or "none"
+            raise InvalidValue(
+                f"model {model!r:.100} is no alias and there is no default: such a request passes unchanged "
+                f"(bindings.aliases: {known})",
+                param="model",
+            )
+        found = await self.session(prompt, key, kind, client)
+        by = f"model {model} is an alias of prompt" if alias else "it names no prompt, and the default is"
+        return msgspec.structs.replace(found, why=(f"{by} {prompt}", *found.why))
+
     async def session(self, prompt: str, key: str, kind: KeyKind, client: str = "") -> Explanation:
         """What the session's next request gets; `client` is the id of the client's key, where the gateway
         issues keys. Raises `PromptNotFound` or `PromptNotDeployed`."""
@@ -119,6 +156,7 @@ class Explainer:
         rollout, now = deployment.rollout, (await self._store.tick()).now
         pin = None if rollout is None else await self._pin(rollout, session)
         drawn = _draw(View(deployment.live, rollout, now, 0.0), session, pin, self._rules)
+        override = self._here.overrides().get(prompt)
         place = None if rollout is None else bucket(rollout.salt, session)
         return Explanation(
             prompt=prompt,
@@ -130,7 +168,7 @@ class Explainer:
             session=session.hex(),
             bucket=place,
             pin=None if pin is None else shown(pin),
-            why=_of_session(rollout, now, place, pin, drawn),
+            why=(*_of_session(rollout, now, place, pin, drawn), *_of_override(override)),
         )
 
     async def pin(self, place: Place) -> tuple[bytes, Rollout | None, StoredPin | None]:
@@ -146,7 +184,10 @@ class Explainer:
             raise InvalidValue(f"a session's key is 1 to {MAX_KEY} bytes", param="session")
         deployment, _ = await self._registry.deployment(place.prompt)
         secret, client = self._known_keys()[0], place.client.encode()
-        return deployment, session_hash(secret, place.prompt, client, SessionKey(place.kind, raw))
+        session = session_hash(secret, place.prompt, client, SessionKey(place.kind, raw))
+        if place.kind == "previous_response_id":  # an answer that nobody knows begins a session of its own
+            session = await self._store.get_key(keys.alias(session.hex())) or session
+        return deployment, session
 
     def _known_keys(self) -> list[bytes]:
         if not self._keys:
@@ -202,6 +243,12 @@ def _of_session(
         if not pin.evidence:
             lines.append("it began before the rollout, so it stays where it was and is no evidence")
     return (*lines, said)
+
+
+def _of_override(version: int | None) -> tuple[str, ...]:
+    if version is None:
+        return ()
+    return (f"but this machine serves version {version} to everybody: see `prompt-canary override --list`",)
 
 
 def _of_rollout(rollout: Rollout | None, found: request_id.RequestId) -> tuple[str, ...]:

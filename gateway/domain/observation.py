@@ -49,7 +49,8 @@ class Observed(msgspec.Struct, frozen=True, array_like=True, tag="o", gc=False):
     """`first`: the request that made the pin. `again`: the SDK repeats a request (no new unit). `started_at`:
     when it was received. `first_token`, `total`: s, from when it went to the provider. `tokens`: of the
     answer. `cost`: USD at list price as if nothing had been cached. None: not known. `flags`: of safety.
-    `trace`: trace and span of the request, 24 bytes, or b""; nothing is decided on it."""
+    `trace`: trace and span of the request, 24 bytes, or b""; nothing is decided on it. `judged`: its answer
+    is the one to be judged, where the policy wants another than the first."""
 
     unit: Drawn
     first: bool
@@ -62,6 +63,7 @@ class Observed(msgspec.Struct, frozen=True, array_like=True, tag="o", gc=False):
     cost: float | None = None
     flags: tuple[str, ...] = ()
     trace: bytes = b""
+    judged: bool = False
 
 
 class Scored(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):

@@ -23,6 +23,7 @@ TOLERANCES = ("judge", "safety", "errors", "p50", "p90", "tokens", "cost")
 GATES = ("judge", "safety", "errors", "latency_p50", "latency_p90", "cost")
 SHADOWED = ("judge", "safety", "errors")  # what a replay of a stable request can show
 ALPHA_BUDGET = 0.05
+MOST_TURN = 100
 
 _ALPHAS = dict(zip(FAMILIES, (0.015, 0.01, 0.01, 0.01, 0.0025, 0.0025), strict=True))
 _SHADOW_ALPHAS = {"judge": 0.01, "safety": 0.005, "errors": 0.005}
@@ -107,6 +108,7 @@ class Policy(msgspec.Struct, frozen=True):
     stable_per_canary: float = 9.0
     judged_first: float = 3.0  # judged stable sessions for each judged canary one, in the first stage
     judged_later: float = 1.0
+    judged_turn: int = 1  # of a judged session the answer to its user's so many-th message
     shadow: Shadow | None = None
 
     def __post_init__(self) -> None:
@@ -137,6 +139,8 @@ class Policy(msgspec.Struct, frozen=True):
             raise InvalidValue(
                 "a harm margin is a share of the tolerance, from 0 to below 1", param="harm_margin"
             )
+        if not 1 <= self.judged_turn <= MOST_TURN:
+            raise InvalidValue(f"judged_turn is a number from 1 to {MOST_TURN}", param="judged_turn")
         if self.min_units < 1 or min(self.stable_per_canary, self.judged_first, self.judged_later) <= 0.0:
             raise InvalidValue("min_units and the ratios of stable to canary are above 0", param="policy")
 

@@ -13,10 +13,10 @@ INSTEAD = "[redacted]"
 
 
 class Redaction:
-    """Raises `ConfigError` for what is no RE2 expression."""
+    """`setting` names where the patterns are from. Raises `ConfigError` for what is no RE2 expression."""
 
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._patterns = [_compiled(pattern) for pattern in patterns]
+    def __init__(self, patterns: Sequence[str], setting: str = "judge.redact") -> None:
+        self._patterns = [_compiled(pattern, setting) for pattern in patterns]
 
     def of(self, text: str) -> str:
         """
@@ -47,8 +47,8 @@ def _texts(value: Any) -> Iterator[str]:
             waiting += each
 
 
-def _compiled(pattern: str) -> Any:
+def _compiled(pattern: str, setting: str) -> Any:
     try:
         return re2.compile(pattern)
     except re2.error as error:
-        raise ConfigError(f"judge.redact: {pattern!r} is no RE2 expression: {error}") from error
+        raise ConfigError(f"{setting}: {pattern!r} is no RE2 expression: {error}") from error

@@ -36,7 +36,7 @@ from gateway.wire.routes import api_of
 from gateway.wire.selection import Selection, select
 from gateway.wire.splice import Fields, split
 from gateway.wire.sse import EventScanner
-from gateway.wire.texts import question_of
+from gateway.wire.texts import Asked, asked_of
 
 if TYPE_CHECKING:
     from gateway.proxy.tracing import Trace
@@ -111,7 +111,7 @@ class Managed(Exchange):
         self.selection: Selection | None = None
         self.notes: Notes | None = None
         self.copied: Copied | None = None  # for a shadow stage
-        self.question: str | None = None  # in words, where the answer may become evidence
+        self.question: Asked | None = None  # in words, where the answer may become evidence
         self.recorded = False
         self.complete_at = self.sent_at = self.answered_at = 0.0  # by the fine clock
         self.sent_bytes = 0
@@ -260,7 +260,7 @@ class Managed(Exchange):
             self.aliasing = Aliasing(self.worker.aliases, choice.session, choice.alias, self._settle)
 
     def _note_question(self, fields: Fields) -> None:
-        self.question = question_of(fields, MOST_QUESTION)
+        self.question = asked_of(fields, MOST_QUESTION, count=self.worker.recorder.counts_turns(self.choice))
         self.copied = copy_of(self, fields)
 
     def _send(self, *, ask_usage: bool) -> None:

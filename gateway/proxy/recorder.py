@@ -45,6 +45,7 @@ HEARTBEAT: Final = 2.0  # s without a record after which an empty batch goes out
 BUFFER: Final = 50_000  # records, about 20 MB
 BATCH: Final = 2000  # records, about 200 KB
 
+Doubting = Callable[[Rollout, Drawn, tuple[str, ...], Said], None]
 Judging = Callable[[Rollout, Drawn, Said], str]  # answers why it cannot be judged, or ""
 Shadowing = Callable[[Rollout, Drawn, Shadowed], None]
 
@@ -61,6 +62,7 @@ class Seen(NamedTuple):
     again: bool
     cost: float | None = None  # USD as if nothing had been cached
     said: Said | None = None  # where it may have to be judged
+    doubted: Said | None = None  # where it is flagged, and somebody looks at that again
     flags: tuple[str, ...] = ()
     shadowed: Shadowed | None = None  # where the candidate may be asked the same
     trace: bytes = b""  # of its span
@@ -95,6 +97,7 @@ class Recorder:
         self.dropped = 0  # records, since the start
         self._buffer = buffer
         self.judge: Judging | None = None  # takes the first answers of judged sessions
+        self.doubt: Doubting | None = None  # takes flagged answers
         self.shadow: Shadowing | None = None  # takes first requests of a shadow stage
         self._store = store
         self._writer = writer
@@ -150,23 +153,42 @@ class Recorder:
         pinning = choice.pinning
         return choice.pin is not None or (pinning is not None and pinning.drawn.evidence)
 
-    def judges(self, choice: Choice) -> bool:
-        """Whether the answer to this request may go to the judge: its session's first, if its pin stands."""
-        pinning = choice.pinning
-        if self.judge is None or pinning is None or not pinning.drawn.evidence:
+    def counts_turns(self, choice: Choice | None) -> bool:
+        """Whether it matters which turn of its session a request is."""
+        return choice is not None and self._turn(choice.rollout) > 1
+
+    def _turn(self, id: str) -> int:
+        rollout = self._running().get(id)
+        return 1 if rollout is None or rollout.policy is None else rollout.policy.judged_turn
+
+    def judges(self, choice: Choice, turns: int) -> bool:
+        """Whether the answer to this request may go to the judge: its session's first, if its pin stands, or
+        that of the policy's turn; `turns` are the user's so far."""
+        pinning, pin, session, turn = choice.pinning, choice.pin, choice.session, self._turn(choice.rollout)
+        if pinning is not None:
+            pin = pinning.drawn.pin if pinning.drawn.evidence else None
+            session = pinning.session
+        if self.judge is None or pin is None or session is None:
             return False
-        pin = pinning.drawn.pin
-        unit = None if pin is None else self._unit(choice.rollout, pinning.session, pin)
+        if (pinning is None) if turn == 1 else (turns != turn):
+            return False
+        unit = self._unit(choice.rollout, session, pin)
         return unit is not None and unit.judged
 
     def _observe(self, id: str, unit: Drawn, seen: Seen, *, first: bool) -> None:
-        self._add(id, _observed(unit, seen, first=first))
+        later = self._turn(id) > 1
+        asked = unit.judged and seen.said is not None and seen.outcome == "ok" and (later or first)
+        self._add(id, _observed(unit, seen, first=first, judged=asked and later))
         if self.shadow is not None and first and seen.shadowed is not None:
             self._shadow(id, unit, seen, seen.shadowed)
-        if self.judge is None or seen.said is None or not (first and unit.judged and seen.outcome == "ok"):
-            return
         rollout = self._running().get(id)
-        if rollout is not None and (cause := self.judge(rollout, unit, seen.said)):
+        if rollout is None:
+            return
+        if self.doubt is not None and seen.doubted is not None:
+            self.doubt(rollout, unit, seen.flags, seen.doubted)
+        if self.judge is None or seen.said is None or not asked:
+            return
+        if cause := self.judge(rollout, unit, seen.said):
             self.unscored(id, unit, cause)
 
     def _shadow(self, id: str, unit: Drawn, seen: Seen, shadowed: Shadowed) -> None:
@@ -266,7 +288,7 @@ class Recorder:
             await self.flush()
 
 
-def _observed(unit: Drawn, seen: Seen, *, first: bool) -> Observed:
+def _observed(unit: Drawn, seen: Seen, *, first: bool, judged: bool) -> Observed:
     return Observed(
         unit=unit,
         first=first,
@@ -279,4 +301,5 @@ def _observed(unit: Drawn, seen: Seen, *, first: bool) -> Observed:
         cost=seen.cost,
         flags=seen.flags,
         trace=seen.trace,
+        judged=judged,
     )

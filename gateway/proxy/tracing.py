@@ -2,7 +2,8 @@
 anyway. A request that is not sampled costs the look at its `traceparent`; one that is names our span to the
 provider as the parent of its own.
 
-Names: OpenTelemetry GenAI conventions v1.41 and `promptcanary.*`. No message's text is in a span.
+Names: OpenTelemetry GenAI conventions v1.41 and `promptcanary.*`. A message's text is in a span only where
+the configuration asks for it (`contents`).
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import msgspec
 from gateway.domain.observation import Outcome
 from gateway.errors import GatewayError
 from gateway.proxy.base import Head
+from gateway.proxy.contents import Contents
 from gateway.settings import Settings
 from gateway.telemetry.spans import Attributes, Event, Span, SpanQueue
 from gateway.wire.price import Price
 from gateway.wire.splice import Fields
+from gateway.wire.texts import Asked
 from gateway.wire.traceparent import parse, put
 from gateway.wire.usage import Answer, Usage
 
@@ -28,7 +31,20 @@ if TYPE_CHECKING:
     from gateway.proxy.managed import Managed
 
 OPERATION = "chat"  # of all three APIs
-PARAMETERS = ("temperature", "top_p", "max_tokens", "frequency_penalty", "presence_penalty", "seed")
+PARAMETERS = {  # a request's field → gen_ai.request.*
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "seed": "seed",
+    "n": "choice.count",
+    "reasoning_effort": "reasoning.level",
+}
+LONGEST_WORD = 32  # characters of a parameter that is a word
 REASONS = {  # values of feature_flag.result.reason
     "weight": "split",
     "pin": "cached",
@@ -43,9 +59,10 @@ REASONS = {  # values of feature_flag.result.reason
 
 
 class Trace:
-    """Of one sampled request. `parameters`: what the provider is asked for."""
+    """Of one sampled request. `parameters`: what the provider is asked for. `wants_text`: it shall hold the
+    answer's words."""
 
-    __slots__ = ("parameters", "parent", "span", "state", "trace")
+    __slots__ = ("parameters", "parent", "span", "state", "trace", "wants_text")
 
     def __init__(self, trace: bytes, span: bytes, parent: bytes, state: str) -> None:
         self.trace = trace
@@ -53,6 +70,7 @@ class Trace:
         self.parent = parent
         self.state = state
         self.parameters: Attributes = {}
+        self.wants_text = False
 
     @property
     def link(self) -> bytes:
@@ -72,6 +90,7 @@ class Ending(NamedTuple):
     total: float
     first_token: float | None
     flags: tuple[str, ...] = ()
+    text: str | None = None  # where the trace wants it
 
 
 class Tracing:
@@ -85,6 +104,7 @@ class Tracing:
         self._flags = traces.flags
         self._cache_write = "cache_write" if traces.conventions == "latest" else "cache_creation"
         self._random = random
+        self._contents = Contents(traces)
 
     def begin(self, exchange: Managed) -> None:
         """Decide whether the request has a span, before it goes upstream."""
@@ -94,6 +114,10 @@ class Tracing:
         trace = exchange.trace = self._trace(exchange.headers)
         if exchange.fields is not None and exchange.prepared is not None:
             trace.parameters = parameters(exchange, exchange.fields)
+            if self._contents.wanted:
+                trace.wants_text = True
+                trace.parameters |= self._contents.asked(exchange, exchange.fields)
+                exchange.question = Asked("", 0)  # so that the words of a stream are kept
         head = exchange.head
         headers = put(head.headers, trace.trace, trace.span, begun=context is None)
         exchange.head = Head(
@@ -119,6 +143,9 @@ class Tracing:
         assert choice is not None
         end = time.time_ns()
         start = end - int(ending.total * 1e9)
+        found = self._asked(exchange) | trace.parameters | self._answered(ending) | own(exchange, ending)
+        if ending.text is not None:
+            found |= self._contents.answered(ending.text, ending.answer.finish_reason)
         self.queue.put(
             Span(
                 trace.trace,
@@ -128,7 +155,7 @@ class Tracing:
                 f"{OPERATION} {exchange.model}" if exchange.prepared is not None else OPERATION,
                 start,
                 end,
-                self._asked(exchange) | trace.parameters | self._answered(ending) | own(exchange, ending),
+                found,
                 (assignment(exchange, start),) if choice.rollout else (),
                 said(ending) if failed else None,
             )
@@ -240,7 +267,7 @@ def said(ending: Ending) -> str:
 
 
 def parameters(exchange: Managed, fields: Fields) -> Attributes:
-    """Numbers that the provider is asked for: the client's, or the version's."""
+    """Numbers and words that the provider is asked for: the client's, or the version's."""
     assert exchange.prepared is not None
     options = {
         option.field: option
@@ -248,7 +275,7 @@ def parameters(exchange: Managed, fields: Fields) -> Attributes:
         if not option.inner
     }
     found: Attributes = {}
-    for name in PARAMETERS:
+    for name, attribute in PARAMETERS.items():
         raw, option = fields.get(name), options.get(name)
         text = bytes(raw) if raw is not None else b"null"
         if option is not None and (raw is None or option.locked):
@@ -257,6 +284,6 @@ def parameters(exchange: Managed, fields: Fields) -> Attributes:
             value = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
-        if type(value) in (int, float):
-            found[f"gen_ai.request.{name}"] = value
+        if type(value) in (int, float) or (type(value) is str and len(value) <= LONGEST_WORD):
+            found[f"gen_ai.request.{attribute}"] = value
     return found

@@ -52,8 +52,8 @@ class Metrics(Collector):
 
 
 class Traces(Collector):
-    """Spans of managed requests and of what is about them, to an OpenTelemetry collector. They never hold a
-    message's text."""
+    """Spans of managed requests and of what is about them, to an OpenTelemetry collector. Without `content`
+    they hold no message's text."""
 
     sample: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of the requests that begin a trace; one that comes with a `traceparent` follows its flag."""
@@ -61,6 +61,13 @@ class Traces(Collector):
     """Failed requests have a span also where they were not sampled."""
     flags: bool = True
     """Answers with a safety flag (evidence.flags) have one too."""
+    content: bool = False
+    """Spans of sampled requests hold the messages: the version's, the client's, the answer. Personal data may
+    be in them."""
+    content_bytes: Annotated[int, Field(ge=1, le=1_048_576)] = 8192
+    """Of each text, at most."""
+    redact: tuple[str, ...] = ()
+    """RE2 expressions; what they find in these texts becomes [redacted]."""
     interval: Seconds = 2.0
     """Between two exports, s."""
     batch: Annotated[int, Field(ge=1, le=10_000)] = 256

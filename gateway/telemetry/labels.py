@@ -60,6 +60,7 @@ LABELS: dict[str, Label] = {
     "rule": Label("Rule that the verdict follows", bounded="the rules of the code (docs/decisions.md)"),
     "hold": Label("Why a rollout waits", (*get_args(HoldReason), "none")),
     "family": Label("Metrics whose harm is tested together", bounded="the policy's metrics"),
+    "rubric": Label("Rubric of the judge", bounded="the configuration"),
     "metric": Label("Metric of a policy", bounded="the policy's metrics"),
     "stream": Label("Stream of the test of the sample ratio", bounded="the streams of the code"),
 }

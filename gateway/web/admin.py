@@ -16,6 +16,7 @@ from gateway.storage.base import Store
 from gateway.web import (
     alerts,
     assessing,
+    cases,
     events,
     explain,
     fleet,
@@ -78,6 +79,7 @@ ROUTES: tuple[Route, ...] = (
     *alerts.ROUTES,
     *explain.ROUTES,
     *assessing.ROUTES,
+    *cases.ROUTES,
     *library.ROUTES,
     *judging.ROUTES,
     *events.ROUTES,

@@ -14,12 +14,15 @@ from gateway.web.prompts import PROMPT
 from gateway.web.route import CALLER, Route
 
 
+class UnnamedBody(requests.SessionBody, frozen=True, forbid_unknown_fields=True):
+    """`model`: as the requests name it; an alias of a prompt, else the default prompt counts."""
+
+    model: str = ""
+
+
 async def explain_request(request: web.Request) -> web.Response:
     found = await request.app[ADMINISTRATION].explain_request(request.match_info["request"])
-    caller = request[CALLER]
-    if found.prompt is not None and not caller.may_see(found.prompt):
-        raise out_of_reach(caller, found.prompt)
-    return answer(found)
+    return answer(_seen(request, found))
 
 
 async def explain_session(request: web.Request) -> web.Response:
@@ -29,6 +32,21 @@ async def explain_session(request: web.Request) -> web.Response:
         request.match_info["prompt"], body.session, body.kind, body.client
     )
     return answer(found)
+
+
+async def explain_unnamed(request: web.Request) -> web.Response:
+    body = await requests.read_body(request, UnnamedBody)
+    found = await request.app[ADMINISTRATION].explain_unnamed(
+        body.model, body.session, body.kind, body.client
+    )
+    return answer(_seen(request, found))
+
+
+def _seen(request: web.Request, found: Explanation) -> Explanation:
+    caller = request[CALLER]
+    if found.prompt is not None and not caller.may_see(found.prompt):
+        raise out_of_reach(caller, found.prompt)
+    return found
 
 
 ROUTES = (
@@ -43,6 +61,13 @@ ROUTES = (
         *(explain_session, "viewer"),
         answers={200: Explanation},
         body=requests.SessionBody,
+        errors=(PromptNotFound, PromptNotDeployed),
+    ),
+    Route(
+        *("POST", "/v1/explain", "explain_unnamed", "The same for requests that name no prompt"),
+        *(explain_unnamed, "viewer"),
+        answers={200: Explanation},
+        body=UnnamedBody,
         errors=(PromptNotFound, PromptNotDeployed),
     ),
 )

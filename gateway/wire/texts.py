@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from gateway.wire.splice import LARGE, Fields
 
+USER = "user"
 TURNS = ("messages", "input")  # chat and messages; responses
 _REFUSAL = re.compile(rb'"refusal"\s*:\s*"[^"]')
 MOST_PARTS = 10_000  # of one conversation
@@ -29,8 +30,39 @@ class _Answer(msgspec.Struct, gc=False):
     content: Any = None
 
 
+class _Turn(msgspec.Struct, gc=False):
+    role: Any = None
+    content: msgspec.Raw = msgspec.Raw(b"")
+
+
 _ANSWER = msgspec.json.Decoder(_Answer)
+_ROLES = msgspec.json.Decoder(list[_Turn])
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Asked(NamedTuple):
+    """The client's conversation in words, and how many messages of its user are in it (0: not counted)."""
+
+    text: str
+    turns: int
+
+
+def asked_of(fields: Fields, most: int, *, count: bool) -> Asked:
+    """As `question_of`."""
+    for name in TURNS:
+        raw = fields.values.get(name)
+        if raw is not None:
+            return Asked(question_of(fields, most), user_turns(raw) if count else 0)
+    return Asked("", 0)
+
+
+def user_turns(raw: msgspec.Raw) -> int:
+    """What a user said in a conversation; results of tools, which some APIs send as the user's, are not."""
+    try:
+        turns = _ROLES.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 1  # a string
+    return sum([turn.role == "user" and b'"tool_result"' not in bytes(turn.content) for turn in turns])
 
 
 def question_of(fields: Fields, most: int) -> str:
@@ -41,6 +73,27 @@ def question_of(fields: Fields, most: int) -> str:
             turns = _turns(_decoded(raw), most) if len(raw) <= LARGE else _newest(raw, most)
             return last_bytes("\n\n".join(turns), most)
     return ""
+
+
+def conversation_of(fields: Fields, most: int) -> list[tuple[str, str]]:
+    """The same as (role, text), the newest turns that have `most` bytes together; the last one may be cut."""
+    for name in TURNS:
+        raw = fields.values.get(name)
+        if raw is not None:
+            return _last_turns(_decoded(raw), most)
+    return []
+
+
+def _last_turns(turns: Any, most: int) -> list[tuple[str, str]]:
+    said = [(USER, turns)] if isinstance(turns, str) else list(_spoken(turns))
+    found: list[tuple[str, str]] = []
+    for role, text in reversed(said):
+        kept = last_bytes(text, most)
+        found.append((role or USER, kept))
+        most -= len(kept.encode("utf-8", "replace"))
+        if most <= 0:
+            break
+    return found[::-1]
 
 
 def _newest(raw: msgspec.Raw, most: int) -> Iterable[str]:
@@ -140,14 +193,19 @@ def _turns(turns: Any, most: int) -> Iterator[str]:
     if isinstance(turns, str):
         yield turns[-most:]
         return
+    for role, text in _spoken(turns):
+        yield f"{role}: {text[-most:]}" if role is not None else text[-most:]
+
+
+def _spoken(turns: Any) -> Iterator[tuple[str | None, str]]:
+    """Role and text of each turn that says anything."""
     for turn in turns[-MOST_PARTS:] if isinstance(turns, list) else ():
         if not isinstance(turn, dict):
             continue
         role = turn.get("role")
         text = "".join(said_by_message(turn) if "tool_calls" in turn else _item(turn))
         if text:
-            text = text[-most:]
-            yield f"{role}: {text}" if isinstance(role, str) else text
+            yield (role if isinstance(role, str) else None), text
 
 
 def _call(name: Any, arguments: Any) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+import msgspec
+
 from gateway.analysis.monitor import Completeness, HardStop, Incident, Shortage
 from gateway.analysis.rules import Rules
 
@@ -36,6 +38,18 @@ def test_the_window_reaches_back_until_it_holds_twenty_requests() -> None:
 def test_ten_minutes_are_the_most() -> None:
     assert incident([(0.0, True), (1.0, True)], 500.0)
     assert not incident([(0.0, True), (1.0, True)], 700.0)
+
+
+def test_an_incident_goes_on_after_it_was_stored() -> None:
+    watched = Incident()
+    for second in range(30):
+        watched.add(float(second), 1, second % 2)
+        watched.update(float(second), RULES)
+    again = msgspec.convert(msgspec.to_builtins(watched) | {"held": 0}, Incident)  # as before it was there
+    assert again.held == watched.held == 15
+    assert again.update(30.0, RULES)
+    assert not again.update(1000.0, RULES)
+    assert again.held == 0
 
 
 def test_one_failure_is_no_incident() -> None:

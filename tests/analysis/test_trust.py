@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.analysis.trust import forbids_more, forbids_promotion
 from gateway.domain.policy import POLICIES, Policy, read_policy
 from tests.analysis.test_decide import HOUR, answered, filled, position
-from tests.support.fold import STANDARD
+from tests.support.fold import STANDARD, Log, ended, evidence, pin, score, whole
 
 ALONE = read_policy({"extends": "standard", "gates": ["judge"]})
 BESIDE = POLICIES["standard"]
@@ -53,3 +54,18 @@ def test_a_drift_holds_every_stage_and_the_watch_but_no_rollback() -> None:
     assert answered(worse, position(doubt="drift")).action == "roll_back"
     assert answered(filled(seconds=600.0), position(phase="paused", doubt="drift"), 600.0).action == "bake"
     assert STANDARD.gates
+
+
+def test_only_sessions_that_come_to_the_policy_s_turn_are_missed_by_the_judge() -> None:
+    later = read_policy({"extends": "standard", "judged_turn": 2})
+    state = evidence(later)
+    log = Log(state)
+    first, second, silent = (pin(number, 1.0, judged=True) for number in (1, 2, 3))
+    for unit in (first, second, silent):
+        log.write(3.0, *whole(unit))
+    for unit in (second, silent):
+        log.write(20.0, replace(ended(unit, turn=1, at=10.0), first=False, judged=True))
+    log.write(30.0, score(second, 0.9))
+    log.write(400.0)
+    assert state.state.completeness.sampled == [2, 0]
+    assert state.state.completeness.scored == [1, 0]

@@ -30,6 +30,7 @@ upstream: {base_url: "http://127.0.0.1:9/v1"}
 store: {kind: sqlite, directory: store}
 alerts: {targets: [{name: chat, kind: slack, url: "http://127.0.0.1:9/hook"}]}
 signing_keys: ["0123456789abcdef0123456789abcdef"]
+bindings: {aliases: {helper: support-agent}}
 """
 PROMPT = "---\nname: support-agent\nmetadata:\n  change: {change}\n{suite}---\nsystem:\nEdition {edition}.\n"
 SUITE = "  canary: {suite: evals/s.yaml}\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.control.explain import Explainer, shown
+from gateway.control.explain import Explainer, Here, shown
 from gateway.control.operations import StoreOperations
 from gateway.control.plan import By
 from gateway.control.rollouts import Start
@@ -128,3 +128,36 @@ async def test_what_cannot_be_explained(explainer: Explainer, operations: StoreO
     for key in ("", "x" * 513):
         with pytest.raises(InvalidValue):
             await explainer.session("support-agent", key, "header")
+
+
+async def test_requests_that_name_no_prompt_are_explained_by_alias_or_default(
+    store: SqliteStore, explainer: Explainer, rollout: str
+) -> None:
+    named = await explainer.session("support-agent", "4711", "header")
+    bound = Explainer(store, (KEY,), PinRules(), Here({"help": "support-agent"}, "support-agent"))
+    alias = await bound.unnamed("help", "4711", "header")
+    default = await bound.unnamed("gpt-4o", "4711", "header")
+    assert alias.session == default.session == named.session
+    assert alias.why == ("model help is an alias of prompt support-agent", *named.why)
+    assert default.why[0] == "it names no prompt, and the default is support-agent"
+    only = Explainer(store, (KEY,), PinRules(), Here({"help": "support-agent"}))
+    with pytest.raises(InvalidValue, match=r"passes unchanged \(bindings.aliases: help\)"):
+        await only.unnamed("gpt-4o", "4711", "header")
+
+
+async def test_an_override_of_this_machine_is_told(store: SqliteStore, rollout: str) -> None:
+    here = Here(overrides=lambda: {"support-agent": 7})
+    found = await Explainer(store, (KEY,), PinRules(), here).session("support-agent", "4711", "header")
+    assert found.why[-1].startswith("but this machine serves version 7 to everybody")
+
+
+async def test_an_answer_is_of_the_session_that_it_was_remembered_with(
+    store: SqliteStore, explainer: Explainer, rollout: str
+) -> None:
+    alone = await explainer.session("support-agent", "resp_1", "previous_response_id")
+    assert alone.session is not None
+    session = await explainer.session("support-agent", "4711", "header")
+    assert session.session is not None
+    await store.set_if_absent(keys.alias(alone.session), bytes.fromhex(session.session), 60.0)
+    known = await explainer.session("support-agent", "resp_1", "previous_response_id")
+    assert (known.session, known.bucket) == (session.session, session.bucket)

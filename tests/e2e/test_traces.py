@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,46 @@ async def test_an_answer_with_a_safety_flag_has_a_span_though_it_was_sampled_out
     assert attributes(span)["promptcanary.safety.flags"] == ["personal"]
     assert observed.trace == span.trace_id + span.span_id
     assert span.status.code == span.status.STATUS_CODE_UNSET
+
+
+ROUTES: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": f"{SECRET}, card 4111-1111"}]},
+    "/v1/responses": {"input": f"{SECRET}, card 4111-1111"},
+    "/v1/messages": {
+        "max_tokens": 99,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": f"{SECRET}, card 4111-1111"}]}],
+    },
+}
+
+
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("stream", [False, True])
+@on_uvloop
+async def test_messages_are_on_spans_only_where_the_configuration_asks(
+    tmp_path: Path, path: str, stream: bool
+) -> None:
+    scenario = f'default: {{first_token_ms: 0, gap_ms: 0, tokens: 10, opening: "{SECRET} too. "}}'
+    front = "inputs:\n  - {name: tone, kind: string, default: warm}\n"
+    async with running_collector(Collector("http")) as collector:
+        given = traces(collector, content=True, redact=[r"\d{4}-\d{4}"], content_bytes=1000)
+        async with worker_stage(tmp_path, scenario=scenario, traces=given) as stage:
+            await stage.deploy(front=front)
+            headers = {**PROMPTED, "x-prompt-variables": '{"tone": "cool"}'}
+            body = json.dumps({"model": "sim", "stream": stream, **ROUTES[path]}).encode()
+            await stage.ask(body, {**headers, **UNSAMPLED}, path=path)
+            assert len(stage.worker.tracing.queue) == 0  # type: ignore[union-attr]
+            await stage.ask(body, {**headers, **SAMPLED}, path=path)
+            span = await collector.span()
+    found = attributes(span)
+    asked = [{"type": "text", "content": f"{SECRET}, card [redacted]"}]
+    assert json.loads(found["gen_ai.input.messages"]) == [{"role": "user", "parts": asked}]
+    (instructions,) = json.loads(found["gen_ai.system_instructions"])
+    assert instructions["content"].startswith("You are the first one.")
+    assert found["gen_ai.prompt.variable.tone"] == "cool"
+    (answer,) = json.loads(found["gen_ai.output.messages"])
+    assert (answer["role"], answer["finish_reason"]) == ("assistant", "stop")
+    assert answer["parts"][0]["content"].startswith(f"{SECRET} too. ")
+    assert found["gen_ai.request.model"] == "sim"
 
 
 @on_uvloop

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.control.rollouts import Rollouts
 from gateway.domain.assignment import judged
 from gateway.domain.judging import Item, decode_item
-from gateway.domain.observation import Drawn, Scored, decode_batch
+from gateway.domain.observation import Drawn, Observed, Scored, decode_batch
+from gateway.domain.policy import read_policy
 from gateway.errors import ConfigError, StoreUnavailable
 from gateway.evals.redaction import Redaction
 from gateway.proxy.judging import MOST, Outbox
@@ -84,6 +86,31 @@ async def test_only_the_first_answer_of_a_judged_session_goes_and_once(tmp_path:
             assert unit.judged
             assert judged(rollout.salt, unit.session) < share
         assert sum(item.unit.canary for item in found) > 0
+
+
+@on_uvloop
+async def test_the_policy_s_turn_is_judged_once_wherever_it_comes(tmp_path: Path) -> None:
+    async with worker_stage(tmp_path, scenario=SCENARIO, judge=JUDGE) as stage:
+        second = read_policy({"extends": "standard", "judged_turn": 2})
+        stage.rollouts = Rollouts(stage.worker.store, {"standard": second})
+        await judged_stage(stage)
+        talk = [{"role": "user", "content": "Hello?"}]
+        for turn in range(1, 4):
+            body = json.dumps({"model": "m", "messages": talk}).encode()
+            for number in range(40):
+                for _ in range(turn):  # later turns come more than once
+                    await stage.ask(body, headers(number))
+            talk += [{"role": "assistant", "content": f"answer {turn}"}, {"role": "user", "content": "And?"}]
+        found = await items(stage)
+        assert found
+        assert len({item.unit.session for item in found}) == len(found)
+        assert {item.question for item in found} == {"user: Hello?\n\nassistant: answer 1\n\nuser: And?"}
+        await stage.worker.recorder.flush()
+        (id,) = stage.worker.snapshots.measured
+        log = await stage.worker.store.read(keys.evidence(id), after=0)
+        records = [record for entry in log for record in decode_batch(entry.value).records]
+        asked = {record.unit.session for record in records if isinstance(record, Observed) and record.judged}
+        assert asked == {item.unit.session for item in found}
 
 
 @on_uvloop

@@ -10,7 +10,7 @@ import pytest
 from gateway.wire import chat, messages, responses
 from gateway.wire.splice import split
 from gateway.wire.sse import MOST_TEXT
-from gateway.wire.texts import answer_of, question_of, refused
+from gateway.wire.texts import answer_of, asked_of, question_of, refused
 
 
 def question(body: dict[str, Any], most: int = 1000) -> str:
@@ -170,3 +170,49 @@ def test_a_refusal_in_a_field_of_its_own_is_heard() -> None:
         scanner.feed(events(event))
         assert scanner.refused
         assert scanner.text == ["No."]
+
+
+@pytest.mark.parametrize(
+    ("body", "turns"),
+    [
+        ({"messages": [{"role": "user", "content": "a"}]}, 1),
+        (
+            {
+                "messages": [
+                    {"role": "system", "content": "user"},
+                    {"role": "user", "content": "a"},
+                    {"role": "assistant", "content": "b"},
+                    {"role": "user", "content": [{"type": "text"}]},
+                ]
+            },
+            2,
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "a"},
+                    {"role": "assistant", "content": []},
+                    {"role": "user", "content": [{"type": "tool_result", "content": "x"}]},
+                ]
+            },
+            1,
+        ),
+        ({"input": "a"}, 1),
+        (
+            {
+                "input": [
+                    {"role": "user", "content": "a"},
+                    {"type": "function_call_output", "output": "x"},
+                    {"role": "user", "content": "b"},
+                ]
+            },
+            2,
+        ),
+        ({"messages": [1, 2]}, 1),
+        ({"model": "m"}, 0),
+    ],
+)
+def test_what_users_said_is_counted(body: dict[str, object], turns: int) -> None:
+    fields = split(json.dumps(body).encode())
+    assert asked_of(fields, 100, count=True).turns == turns
+    assert asked_of(fields, 100, count=False) == (question_of(fields, 100), 0)
