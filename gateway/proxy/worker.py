@@ -113,6 +113,7 @@ class Worker:
         redaction = Redaction(() if settings.judge is None else settings.judge.redact)
         self.outbox = self._judging(store, redaction)
         self.desk = Desk(store, self.keys, redaction, settings.feedback.max_age, self.store_now)
+        self.desk.told = self.recorder.told
         self.shadowing = self._shadowing(redaction)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
