@@ -57,7 +57,7 @@ async def run_judge(process: Process) -> None:
             rubrics = await asyncio.to_thread(read_rubrics, settings.judge)
             judge = build_judge(settings, store, rubrics, tracer, build_watcher(settings, store))
             watch = build_watch(settings, store)
-            works += [judge.run, watch.run, build_pairing(settings, store, rubrics).run]
+            works += [judge.run, watch.run, build_pairing(settings, store, rubrics, tracer).run]
             news = partial(_news, tracer, (judge, watch))
         if settings.evals is not None:
             works.append(build_gatekeeper(settings, store, tracer).run)
@@ -171,7 +171,9 @@ def read_anchors(section: JudgeSettings) -> dict[str, tuple[Labelled, ...]]:
     return found
 
 
-def build_pairing(settings: Settings, store: Store, rubrics: dict[str, Rubric]) -> Pairing:
+def build_pairing(
+    settings: Settings, store: Store, rubrics: dict[str, Rubric], tracer: Tracer | None = None
+) -> Pairing:
     """Raises `ConfigError` for a rubric that is not there, or an expression that is none."""
     section, prices = judge_section(settings), PriceList(settings.prices)
     flags, rules = settings.evidence.flags, rules_of(settings)
@@ -179,7 +181,7 @@ def build_pairing(settings: Settings, store: Store, rubrics: dict[str, Rubric]) 
     if not any(each.api_key for each in settings.providers) and settings.shadow.api_key is None:
         logger.info("no upstream has a key: a shadow stage asks without one; shadow.api_key names one")
     owned = f"shadow-{owner()}"
-    return Pairing(store, (section, settings.shadow), rubrics, prices, replayer, owner=owned)
+    return Pairing(store, (section, settings.shadow), rubrics, prices, replayer, owner=owned, tracer=tracer)
 
 
 def read_rubrics(section: JudgeSettings) -> dict[str, Rubric]:

@@ -164,6 +164,8 @@ def warnings(rollout: Rollout, per_hour: float | None) -> tuple[str, ...]:
     found = plan(rollout.policy, per_hour)
     if found.reachable:
         return ()
+    if found.shadow is not None and found.hours is not None and not found.shadow.reachable:
+        return found.advice
     limit = f"the maximum bake of {rollout.policy_name} is {found.max_hours:.3g} h"
     if found.hours is None:
         return (f"no sessions are seen: nothing can be decided; {limit}",)

@@ -87,8 +87,7 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
             worker.counts.refused(error.code)
         return
     received = exchange.head.received
-    now = worker.clock()
-    total = now - received
+    total = worker.clock() - received
     first_token = notes.first_token - received if notes is not None and notes.first_token else None
     answer = _read(notes, exchange.scanner, exchange.api.read_answer)
     usage, code = answer.usage, code_of(answer.error)
@@ -108,8 +107,8 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     text = words if measured else None
     flags = () if text is None else _flags(exchange, text, answer.finish_reason)
     if worker.tracing is not None:
-        told = words if shown else None
-        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token, flags, told)
+        said = words if shown else None
+        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token, flags, said)
         worker.tracing.ended(exchange, ending)
     if worker.settings.logs.access:
         access(about(exchange, how, status, total))
@@ -117,6 +116,7 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         return
     sent = exchange.sent_at or received
     answered = exchange.answered_at or worker.fine_clock()  # its last byte may have waited for a pin
+    link = b"" if exchange.trace is None else exchange.trace.link
     seen = Seen(
         started_at=worker.snapshots.store_time(received),
         outcome=how,
@@ -128,8 +128,8 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         said=None if text is None else _said(exchange, text),
         doubted=_words(exchange, text or "") if flags and worker.recorder.doubt is not None else None,
         flags=flags,
-        shadowed=None if exchange.copied is None else Shadowed(exchange.copied, text or "", how, flags),
-        trace=b"" if exchange.trace is None else exchange.trace.link,
+        shadowed=None if exchange.copied is None else Shadowed(exchange.copied, text or "", how, flags, link),
+        trace=link,
     )
     worker.recorder.ended(choice, seen)
 

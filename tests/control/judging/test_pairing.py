@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from statistics import fmean
 from typing import Any
 
@@ -31,6 +32,8 @@ from gateway.simulator import Simulator, load_scenario, start_simulator
 from gateway.storage import codec, keys
 from gateway.storage.base import Put
 from gateway.storage.sqlite import SqliteStore
+from gateway.telemetry.spans import Link, SpanQueue
+from gateway.telemetry.tracer import Tracer
 from tests.support.judging import HELPFUL, PROMPT, ROLLOUT
 from tests.support.stores import PATIENT
 
@@ -94,6 +97,7 @@ async def enqueue(
     flags: tuple[str, ...] = (),
     due_in: float = 600.0,
     first: int = 0,
+    trace: bytes = b"",
     **body: Any,
 ) -> None:
     now = (await store.tick()).now
@@ -101,13 +105,19 @@ async def enqueue(
     for number in range(first, first + count):
         unit = Drawn(f"{number}".encode(), False, 0.0, 1.0, 1.0, now - 1.0)
         raw = json.dumps(asked).encode()
-        copy = Copy(PROMPT, ROLLOUT, unit, now + due_in, CHAT, (), outcome, flags, raw, b"{}", answer)
+        copy = Copy(PROMPT, ROLLOUT, unit, now + due_in, CHAT, (), outcome, flags, raw, b"{}", answer, trace)
         words = encode_copied(copy)
         assert await store.enqueue(keys.SHADOWING, copy.id, encode_copy(copy), text=words, keep=60.0)
 
 
 def pairing(
-    store: SqliteStore, simulator: Simulator, owner: str = "shadow", *, redact: str = "", **shadow: Any
+    store: SqliteStore,
+    simulator: Simulator,
+    owner: str = "shadow",
+    *,
+    redact: str = "",
+    tracer: Tracer | None = None,
+    **shadow: Any,
 ) -> Pairing:
     url = f"http://127.0.0.1:{simulator.port}/v1"
     judge = JudgeSettings.model_validate(
@@ -118,7 +128,8 @@ def pairing(
     replayer = Replayer(
         section, [Upstream(base_url=url, api_key="ours")], PriceList(PRICES), flags=("refusal", "secret")
     )
-    return Pairing(store, (judge, section), {"helpful": HELPFUL}, PriceList(PRICES), replayer, owner=owner)
+    rubrics, prices = {"helpful": HELPFUL}, PriceList(PRICES)
+    return Pairing(store, (judge, section), rubrics, prices, replayer, owner=owner, tracer=tracer)
 
 
 @asynccontextmanager
@@ -149,6 +160,23 @@ async def worked(store: SqliteStore, *pairings: Pairing) -> list[Pair]:
 async def spent(store: SqliteStore, period: str = ROLLOUT) -> Spent:
     document = await store.get(keys.shadow_spend(period))
     return Spent() if document is None else codec.decode_document(document, Spent)
+
+
+async def test_a_pair_is_a_span_that_links_to_the_request_that_was_copied(
+    store: SqliteStore, simulator: Simulator
+) -> None:
+    await roll_out(store, "You are careless.")
+    await enqueue(store, 1, trace=b"t" * 16 + b"s" * 8)
+    await enqueue(store, 1, first=1)
+    queue = SpanQueue(10)
+    await worked(store, pairing(store, simulator, tracer=Tracer(queue, Random(1))))
+    *calls, whole = queue.take(10)
+    assert (whole.name, whole.links) == ("shadow helpful", (Link(b"t" * 16, b"s" * 8),))
+    assert {(call.name, call.parent) for call in calls} == {("chat judge-model", whole.span)}
+    assert len(calls) == 2  # both orders
+    difference = whole.events[-1].attributes
+    assert difference["gen_ai.evaluation.name"] == "difference"
+    assert float(str(difference["gen_ai.evaluation.score.value"])) > 0.1
 
 
 async def test_a_worse_candidate_differs_by_as_much_as_it_is_worse(
