@@ -47,6 +47,7 @@ from gateway.telemetry.reports import Reports
 from gateway.telemetry.tracer import exporting
 from gateway.web.admin import Entrance, build_admin, build_health
 from gateway.web.metrics import Metrics, metrics_route
+from gateway.web.refusals import Budget
 
 logger = logging.getLogger("gateway.app")  # it runs as __main__
 
@@ -183,7 +184,7 @@ async def run_services(process: Process) -> None:
         Entrance(
             loopback=entrance.is_loopback,
             bootstrap=entrance.bootstrap_token,
-            refusals=entrance.refusals_per_minute,
+            refusals=Budget(entrance.refusals_per_minute, entrance.refusals_per_day),
             streams=entrance.event_streams,
         ),
         own_of(process.settings, process.settings.signing_keys),
