@@ -17,15 +17,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from gateway.control.cases import CaseBook
 from gateway.domain.prompt import Version, digest
 from gateway.errors import GatewayError, InvalidValue
 from gateway.evals.imports.formats import name_of, read_any
+from gateway.evals.regression import joined
 from gateway.evals.report import Report
 from gateway.evals.suite import Suite
 from gateway.evals.written import junit, markdown
 from gateway.judge import build_trier
 from gateway.promptfiles import prompty
 from gateway.settings import Settings
+from gateway.storage.create import store_of
 from gateway.supervisor import read_settings
 
 CODES = {"passed": 0, "failed": 1, "incomplete": 3}
@@ -37,6 +40,7 @@ def main(arguments: list[str]) -> int:
     try:
         suite = read_any(_text(options.suite), name_of(options.suite.name), str(options.suite))
         version = read_version(options.file, 1)
+        suite = asyncio.run(with_cases(options, suite, version.prompt))
         against = None if options.against is None else read_version(options.against, 2)
         report = asyncio.run(
             evaluate(read_settings(options.config), suite, version, against, options.as_json)
@@ -64,8 +68,21 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--junit", type=Path)
     parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--cases", action="store_true")
     parser.add_argument("--json", action="store_true", dest="as_json")
     return parser.parse_args(arguments)
+
+
+async def with_cases(options: argparse.Namespace, suite: Suite, prompt: str) -> Suite:
+    """With --cases, the regression cases that people have accepted, from the configuration's store."""
+    if not options.cases:
+        return suite
+    store = store_of(read_settings(options.config), patient=True)
+    await store.open()
+    try:
+        return joined(suite, await CaseBook(store).tests(prompt), f"cases of {prompt}")
+    finally:
+        await store.close()
 
 
 async def evaluate(

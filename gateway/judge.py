@@ -13,21 +13,27 @@ import time
 from functools import partial
 from pathlib import Path
 
-from gateway.app import Process, main, owner, tell, with_store
+from gateway.app import owner, with_store
+from gateway.control.cases import CaseBook
 from gateway.control.judging.anchoring import Watch
 from gateway.control.judging.asking import Examiner
+from gateway.control.judging.budget import Budget
 from gateway.control.judging.gate import Gatekeeper
 from gateway.control.judging.gauges import at_work, judged
 from gateway.control.judging.loop import Judge
 from gateway.control.judging.model import JudgeModel
+from gateway.control.judging.moderation import Moderator
 from gateway.control.judging.pairing import Pairing
 from gateway.control.judging.replaying import Replayer
+from gateway.control.judging.triage import Triage
 from gateway.control.judging.trying import Trier
+from gateway.control.judging.watching import Watcher
 from gateway.errors import ConfigError, InvalidValue
 from gateway.evals.calibration import Labelled, read_labelled
 from gateway.evals.drift import FEWEST
 from gateway.evals.rubric import Rubric, read_rubric
 from gateway.prices import PriceList
+from gateway.process import Process, main, tell
 from gateway.proxy.judging import rules_of
 from gateway.settings import EvalSettings, JudgeSettings, Settings
 from gateway.storage.base import Store
@@ -38,21 +44,24 @@ from gateway.telemetry.tracer import Tracer, exporting
 logger = logging.getLogger("gateway.judge")  # it runs as __main__
 
 SUFFIX = "*.yaml"
+HTTP_CLIENTS = ("httpx", "httpx2")  # below the OpenAI SDK
 LIMITS = {"usd_per_day", "usd_per_rollout"}
 
 
 async def run_judge(process: Process) -> None:
     """Ready at once: requests are served without it."""
     settings = process.settings
+    for client in HTTP_CLIENTS:
+        logging.getLogger(client).setLevel(logging.WARNING)  # else a line for each call
     store = store_of(settings)
     async with exporting(settings, secrets.SystemRandom()) as tracer:
-        works = []
+        works = [Triage(store, build_watcher(settings, store), owner=f"triage-{owner()}").run]
         news = partial(_news, tracer)
         if settings.judge is not None:
             rubrics = await asyncio.to_thread(read_rubrics, settings.judge)
-            judge = build_judge(settings, store, rubrics, tracer)
+            judge = build_judge(settings, store, rubrics, tracer, build_watcher(settings, store))
             watch = build_watch(settings, store)
-            works += [judge.run, watch.run, build_pairing(settings, store, rubrics).run]
+            works += [judge.run, watch.run, build_pairing(settings, store, rubrics, tracer).run]
             news = partial(_news, tracer, (judge, watch))
         if settings.evals is not None:
             works.append(build_gatekeeper(settings, store, tracer).run)
@@ -101,8 +110,29 @@ def build_trier(settings: Settings, tracer: Tracer | None = None) -> Trier:
     )
 
 
+def build_watcher(settings: Settings, store: Store) -> Watcher:
+    section, safety = settings.judge, settings.safety
+    judge, budget = None, None
+    if section is not None:
+        judge = JudgeModel(section), section.model, section.base_url
+        budget = Budget(store, per_day=section.usd_per_day, per_rollout=section.usd_per_rollout)
+    return Watcher(
+        CaseBook(store, most=safety.cases_per_prompt, kept=safety.cases_kept),
+        judge=judge,
+        moderator=None if safety.moderation is None else Moderator(safety.moderation),
+        budget=budget,
+        prices=PriceList(settings.prices),
+        nonce=lambda: secrets.token_hex(16),
+        score_below=safety.case_score,
+    )
+
+
 def build_judge(
-    settings: Settings, store: Store, rubrics: dict[str, Rubric], tracer: Tracer | None = None
+    settings: Settings,
+    store: Store,
+    rubrics: dict[str, Rubric],
+    tracer: Tracer | None = None,
+    watcher: Watcher | None = None,
 ) -> Judge:
     """Raises `ConfigError` for a rubric that is not there, or limits in USD for a model without a price."""
     section, prices = judge_section(settings), PriceList(settings.prices)
@@ -113,7 +143,7 @@ def build_judge(
         )
     if not priced:
         logger.warning("calls of %s have no price: name one in `prices`, or no limit holds", section.model)
-    return Judge(store, section, rubrics, prices, owner=f"judge-{owner()}", tracer=tracer)
+    return Judge(store, section, rubrics, prices, owner=f"judge-{owner()}", tracer=tracer, watcher=watcher)
 
 
 def build_watch(settings: Settings, store: Store) -> Watch:
@@ -145,7 +175,9 @@ def read_anchors(section: JudgeSettings) -> dict[str, tuple[Labelled, ...]]:
     return found
 
 
-def build_pairing(settings: Settings, store: Store, rubrics: dict[str, Rubric]) -> Pairing:
+def build_pairing(
+    settings: Settings, store: Store, rubrics: dict[str, Rubric], tracer: Tracer | None = None
+) -> Pairing:
     """Raises `ConfigError` for a rubric that is not there, or an expression that is none."""
     section, prices = judge_section(settings), PriceList(settings.prices)
     flags, rules = settings.evidence.flags, rules_of(settings)
@@ -153,7 +185,7 @@ def build_pairing(settings: Settings, store: Store, rubrics: dict[str, Rubric]) 
     if not any(each.api_key for each in settings.providers) and settings.shadow.api_key is None:
         logger.info("no upstream has a key: a shadow stage asks without one; shadow.api_key names one")
     owned = f"shadow-{owner()}"
-    return Pairing(store, (section, settings.shadow), rubrics, prices, replayer, owner=owned)
+    return Pairing(store, (section, settings.shadow), rubrics, prices, replayer, owner=owned, tracer=tracer)
 
 
 def read_rubrics(section: JudgeSettings) -> dict[str, Rubric]:

@@ -206,7 +206,7 @@ class Supervisor:
 
 def has_judge(settings: Settings) -> bool:
     """Whether there is work for the judge's process."""
-    return settings.judge is not None or settings.evals is not None
+    return settings.judge is not None or settings.evals is not None or settings.safety.moderation is not None
 
 
 def _status(child: Child) -> dict[str, Any]:

@@ -11,6 +11,8 @@
     monitor      incident, hard stop, completeness
     blind        gates that no session brings anything for
     evidence     the fold: batches of the evidence log → state
+    shadow       pairs of a shadow stage: their fold, what they show and what it lacks to go on
+    shadow_reach how many pairs it takes, and how long
     decide       policy, position, state, now → verdict
     trust        what follows from doubts about the judge
     verdict      their words: Position, Verdict

@@ -14,8 +14,9 @@ import msgspec
 
 from gateway.analysis.evidence import Evidence
 from gateway.analysis.sampling import rates
+from gateway.analysis.shadow_reach import ShadowPlan, decided, shadow_plan
 from gateway.analysis.verdict import Position
-from gateway.domain.policy import Policy
+from gateway.domain.policy import SHADOWED, Policy
 from gateway.stats.eprocess import measured_share
 from gateway.stats.power import (
     ALL_GATES,
@@ -58,7 +59,8 @@ class GatePlan(msgspec.Struct, frozen=True):
 
 class Plan(msgspec.Struct, frozen=True):
     """`weights` of the stages at this traffic. `hours`: until promotion, None: never; without the watch.
-    `reachable`: within the maximum bake. `advice`: what to change, in words."""
+    `reachable`: within the maximum bake. `gates`: those that sessions decide. `shadow`: of a policy that
+    begins so; its hours are in `hours`. `advice`: what to change, in words."""
 
     sessions_per_hour: float
     weights: tuple[float, ...]
@@ -67,6 +69,7 @@ class Plan(msgspec.Struct, frozen=True):
     reachable: bool
     gates: tuple[GatePlan, ...]
     advice: tuple[str, ...]
+    shadow: ShadowPlan | None = None
 
 
 def plan(
@@ -81,17 +84,22 @@ def plan(
     gates = tuple(
         _gate(name, policy, known, judged if name == "judge" else plain, sessions_per_hour)
         for name in policy.gates
+        if name not in decided(policy)
     )
     slowest = max((inf if gate.hours is None else gate.hours for gate in gates), default=0.0)
     hours = max(slowest, expected_hours(0.0, plain, sessions_per_hour))
+    shadow = shadow_plan(policy, sessions_per_hour, safety=known.safety, errors=known.errors)
+    before = 0.0 if shadow is None else inf if shadow.hours is None else shadow.hours
+    whole = before + hours
     return Plan(
         sessions_per_hour,
         weights,
-        hours if isfinite(hours) else None,
+        whole if isfinite(whole) else None,
         limit,
-        hours <= limit,
+        hours <= limit and (shadow is None or shadow.reachable),
         gates,
-        _advice(gates, limit, hours),
+        (*_shadow_advice(shadow), *_advice(gates, limit, hours, policy)),
+        shadow,
     )
 
 
@@ -153,7 +161,17 @@ def _per_hour(step: Step, per_hour: float) -> float:
     return canaries * stable / (canaries + stable)
 
 
-def _advice(gates: tuple[GatePlan, ...], limit: float, hours: float) -> tuple[str, ...]:
+def _shadow_advice(shadow: ShadowPlan | None) -> tuple[str, ...]:
+    if shadow is None or shadow.reachable:
+        return ()
+    takes = "never ends" if shadow.hours is None else f"takes {shadow.hours:.3g} h"
+    return (
+        f"the shadow stage {takes}, its maximum is {shadow.max_hours:g} h: more tolerance, or a longer "
+        "shadow.max_bake",
+    )
+
+
+def _advice(gates: tuple[GatePlan, ...], limit: float, hours: float, policy: Policy) -> tuple[str, ...]:
     if hours <= limit:
         return ()
     advice = []
@@ -167,7 +185,11 @@ def _advice(gates: tuple[GatePlan, ...], limit: float, hours: float) -> tuple[st
                 f"{gate.name}: a difference of {gate.tolerance:.3g} takes longer than {limit:g} h; "
                 f"{gate.decidable:.3g} could be decided"
             )
-    return (*advice, "below about 200 sessions/h a shadow stage decides sooner than live traffic")
+    if policy.shadow is None:
+        advice.append("below about 200 sessions/h a shadow stage decides sooner than live traffic")
+    elif any(gate.name not in SHADOWED for gate in gates):
+        advice.append("latency and cost are compared by sessions alone: leave out their gates")
+    return tuple(advice)
 
 
 def needed_weight(policy: Policy, position: Position, evidence: Evidence, now: float) -> float | None:
@@ -202,11 +224,11 @@ def _missing_units(policy: Policy, position: Position, evidence: Evidence) -> fl
     share = measured_share(position.weight, position.q1, position.q0) if position.q0 else 0.5
     missing = 0.0
     for name in policy.gates:
+        if evidence.passed(name):
+            continue
         comparison = evidence.state.comparisons.get(name)
         if comparison is None:
             return inf
-        if comparison.passed_at is not None:
-            continue
         effect = comparison.effect
         variance = effect.squares / effect.information if effect.information else SMALLEST_VARIANCE
         planned = ALL_GATES * canary_units(

@@ -9,6 +9,7 @@ rollout   start · status · watch (watching, bars), and a command for each even
 library   card · policies · label list, set, remove
 pins      show · clear
 audit     list · verify
+cases     cases list · show · accept · reject · confirm · clear
 suites    suite check · import · show · post
 judging   judge calibrate (against people) · status
 judgments judge queue · judge retry
@@ -35,6 +36,7 @@ import typer
 from gateway.cli import (
     alerts,
     audit,
+    cases,
     comparing,
     completion,
     demo,
@@ -83,6 +85,7 @@ app.add_typer(pins.app, name="pin")
 app.add_typer(audit.app, name="audit")
 judgments.register(judging.app)
 app.add_typer(suites.app, name="suite")
+app.add_typer(cases.app, name="cases")
 app.add_typer(judging.app, name="judge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(token.app, name="token")

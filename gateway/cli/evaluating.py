@@ -28,6 +28,9 @@ def evaluate(
     against: Annotated[Path | None, typer.Option(help="The live version's file, to compare with.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write a JUnit report here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write a Markdown report here.")] = None,
+    cases: Annotated[
+        bool, typer.Option("--cases", help="With the accepted regression cases of the store.")
+    ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,5 +38,6 @@ def evaluate(
     paths = {"suite": suite, "against": against, "junit": junit, "markdown": markdown, "config": config}
     command = [sys.executable, "-m", "gateway.evaluate"]
     command += [f"--{name}={path}" for name, path in paths.items() if path is not None]
+    command += ["--cases"] if cases else []
     command += (["--json"] if as_json else []) + ["--", str(file)]
     raise typer.Exit(subprocess.run(command, check=False).returncode)

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gateway.analysis.reach import Plan, Stable, plan
+from gateway.analysis.shadow_reach import ShadowPlan
 from gateway.cli.output import NOTHING, table
 from gateway.cli.session import JsonOption, exit_on_error, print_value
 from gateway.domain.policy import POLICIES, Policy, read_policy
@@ -84,4 +85,15 @@ def _page(found: Plan, policy: str) -> RenderableType:
         f"{policy} at {found.sessions_per_hour:g} sessions/h: weights {weights}, decided {hours}; "
         f"the maximum bake is {found.max_hours:g} h"
     )
-    return Group(verdict, rows, *[Text(line) for line in found.advice])
+    before = [] if found.shadow is None else [_shadow(found.shadow)]
+    shown = [rows] if found.gates else []
+    return Group(verdict, *before, *shown, *[Text(line) for line in found.advice])
+
+
+def _shadow(found: ShadowPlan) -> RenderableType:
+    counts = ", ".join(
+        f"{gate.name} ±{gate.tolerance:.3g} {NOTHING if gate.pairs is None else f'{gate.pairs} pairs'}"
+        for gate in found.gates
+    )
+    hours = "never" if found.hours is None else f"in {found.hours:.1f} h"
+    return Text(f"shadow stage: {counts}; over {hours}, its maximum is {found.max_hours:g} h")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from gateway.control.cases import CaseBook, CaseView
 from gateway.control.plan import By
 from gateway.control.registry import Registry
+from gateway.domain.case import Case
 from gateway.domain.prompt import Gate
 from gateway.errors import InvalidValue, NotFound
 from gateway.evals.report import CaseResult, Report, State
@@ -44,10 +46,25 @@ class Assessing(Protocol):
     ) -> Evaluation:
         """Record a suite that ran elsewhere, and the gate that follows from it."""
 
+    async def cases(self, prompt: str) -> tuple[Case, ...]: ...
+
+    async def case(self, prompt: str, id: str) -> CaseView: ...
+
+    async def accept_case(self, prompt: str, id: str, asserts: list[Any] | None, by: By) -> CaseView: ...
+
+    async def reject_case(self, prompt: str, id: str, by: By) -> CaseView: ...
+
+    async def confirm_flag(self, prompt: str, id: str, flag: str, by: By) -> CaseView:
+        """A person says that a severe flag is real."""
+
+    async def clear_flags(self, prompt: str, id: str, by: By) -> CaseView:
+        """A person says that there is nothing severe in it."""
+
 
 class StoreAssessing:
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._book = CaseBook(store)
         self._registry = Registry(store)
 
     async def evaluation(self, prompt: str, number: int) -> Evaluation:
@@ -74,6 +91,25 @@ class StoreAssessing:
         found = evaluation_of(prompt, number, report, posted.runner, by.actor, at)
         await self._store.commit([put_of(found)])
         return found
+
+    async def cases(self, prompt: str) -> tuple[Case, ...]:
+        await self._registry.deployment(prompt)
+        return await self._book.all(prompt)
+
+    async def case(self, prompt: str, id: str) -> CaseView:
+        return await self._book.get(prompt, id)
+
+    async def accept_case(self, prompt: str, id: str, asserts: list[Any] | None, by: By) -> CaseView:
+        return await self._book.accept(prompt, id, asserts, by)
+
+    async def reject_case(self, prompt: str, id: str, by: By) -> CaseView:
+        return await self._book.reject(prompt, id, by)
+
+    async def confirm_flag(self, prompt: str, id: str, flag: str, by: By) -> CaseView:
+        return await self._book.tell(prompt, id, flag, by, cleared=False)
+
+    async def clear_flags(self, prompt: str, id: str, by: By) -> CaseView:
+        return await self._book.tell(prompt, id, "", by, cleared=True)
 
 
 def require_suite(gate: Gate | None, suite: str) -> None:

@@ -70,7 +70,7 @@ class Retention:
 
     async def sweep(self, cases: Mapping[str, Case], fence: Fence) -> None:
         """`cases`: the rollouts that are being folded. Raises `GatewayError`; the next sweep goes on."""
-        for queue in (keys.JUDGING, keys.SHADOWING):
+        for queue in (keys.JUDGING, keys.SHADOWING, keys.TRIAGE):
             await self._store.forget_texts(queue)
         now = (await self._store.tick()).now
         ended: dict[str, Kept] = {}

@@ -14,7 +14,8 @@ from gateway.domain.observation import Drawn
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
     """`due_at`: store time, s, after which a score comes too late to count. Texts were cut and redacted.
-    `trace`: trace and span of the request, 24 bytes; b"" where it has no span."""
+    `trace`: trace and span of the request, 24 bytes; b"" where it has no span. With `flags` it is not for the
+    judge but to be looked at again (a queue of its own). `version` gave the answer."""
 
     prompt: str
     rollout: str
@@ -23,6 +24,8 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     question: str = ""
     answer: str = ""
     trace: bytes = b""
+    flags: tuple[str, ...] = ()
+    version: int = 0
 
     @property
     def id(self) -> str:
@@ -36,7 +39,7 @@ _WORDS = msgspec.msgpack.Decoder(tuple[str, str])
 
 def encode_item(item: Item) -> bytes:
     """Without its words."""
-    return _ENCODER.encode(Item(item.prompt, item.rollout, item.unit, item.due_at, trace=item.trace))
+    return _ENCODER.encode(msgspec.structs.replace(item, question="", answer=""))
 
 
 def encode_words(item: Item) -> bytes:
@@ -50,4 +53,4 @@ def decode_item(value: bytes, words: bytes = b"") -> Item:
     if not words:
         return item
     question, answer = _WORDS.decode(words)
-    return Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)
+    return msgspec.structs.replace(item, question=question, answer=answer)

@@ -14,7 +14,7 @@ from gateway.domain.observation import Drawn, Outcome
 class Copy(msgspec.Struct, frozen=True, array_like=True):
     """`path` and `body` for another answer that is neither streamed nor stored (`wire.replay`); `variables`
     in JSON. `answer`, `outcome` and `flags` of stable. `due_at`: store time, s, by which the pair must be
-    judged."""
+    judged. `trace`: as of `judging.Item`."""
 
     prompt: str
     rollout: str
@@ -27,6 +27,7 @@ class Copy(msgspec.Struct, frozen=True, array_like=True):
     body: bytes = b""
     variables: bytes = b""
     answer: str = ""
+    trace: bytes = b""
 
     @property
     def id(self) -> str:

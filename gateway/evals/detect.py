@@ -121,6 +121,22 @@ def _bare(text: str) -> str:
 _SPACES = {ord(character): None for character in " -.()\n\t\u00a0"}
 
 
+def redacted(text: str) -> str:
+    """Without personal data and secrets, whoever they came from.
+
+    >>> redacted("Ann, ann@example.org, pays 20 EUR by 4111 1111 1111 1111; key AKIAIOSFODNN7EXAMPLE")
+    'Ann, [email], pays 20 EUR by [card]; key [secret]'
+    """
+    raw = _EMAIL.sub(b"[email]", _SECRETS.sub("[secret]", text).encode("utf-8", "replace"))
+    pieces, at = [], 0
+    for match in _NUMBERS.finditer(raw):
+        kind = _number_kind(match[0].decode("ascii"))
+        if kind is not None:
+            pieces += [raw[at : match.start()], f"[{kind}]".encode()]
+            at = match.end()
+    return b"".join((*pieces, raw[at:])).decode("utf-8", "replace")
+
+
 def secret(text: str) -> bool:
     """
     >>> secret("Use AKIAIOSFODNN7EXAMPLE."), secret("Your API key is in the settings.")

@@ -61,7 +61,7 @@ class Assertion(msgspec.Struct, frozen=True):
 
 class Case(msgspec.Struct, frozen=True):
     """`threshold`: the weighted mean score that a run needs; None: every check must pass. `messages`: what
-    was said before, each with role and content, variables to be filled in."""
+    was said before, each with role and content, variables to be filled in; `user`: a template of its own."""
 
     name: str
     line: int
@@ -71,6 +71,7 @@ class Case(msgspec.Struct, frozen=True):
     repeat: int = 1
     min_pass_rate: float = 1.0
     messages: tuple[dict[str, str], ...] = ()
+    user: str = ""
 
     @property
     def compares(self) -> bool:
@@ -116,11 +117,12 @@ def filled(template: str, variables: Mapping[str, Any]) -> str:
 
 def user_message(suite: Suite, case: Case) -> str:
     """Raises `InvalidValue` for a case that does not say what the user says."""
-    if suite.user:
-        said = filled(suite.user, case.vars)
-        if missing := _VARIABLE.search(said):
-            raise InvalidValue(f"case {case.name!r} (line {case.line}) has no variable {missing[1]!r}")
-        return said
+    template = case.user or suite.user
+    if template:
+        missing = [name for name in _VARIABLE.findall(template) if name not in case.vars]
+        if missing:
+            raise InvalidValue(f"case {case.name!r} (line {case.line}) has no variable {missing[0]!r}")
+        return filled(template, case.vars)
     for variable in USER:
         if variable in case.vars:
             return str(case.vars[variable])

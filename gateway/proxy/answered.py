@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.proxy.managed import Managed
 
 MOST_NAME: Final = 100  # characters of a model's name that are counted
+MOST_SAID: Final = 32 * 1024  # bytes of a question or answer where no judge's settings say
 MOST_GAPS: Final = 1000  # of one answer
 NOTHING: Final = Answer()
 MOST_BYTES: Final = 1024 * 1024  # of an answer that is not streamed and is read for its usage
@@ -86,8 +87,7 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
             worker.counts.refused(error.code)
         return
     received = exchange.head.received
-    now = worker.clock()
-    total = now - received
+    total = worker.clock() - received
     first_token = notes.first_token - received if notes is not None and notes.first_token else None
     answer = _read(notes, exchange.scanner, exchange.api.read_answer)
     usage, code = answer.usage, code_of(answer.error)
@@ -107,8 +107,8 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
     text = words if measured else None
     flags = () if text is None else _flags(exchange, text, answer.finish_reason)
     if worker.tracing is not None:
-        told = words if shown else None
-        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token, flags, told)
+        said = words if shown else None
+        ending = Ending(how, status, error, code, answer, usage, cost, total, first_token, flags, said)
         worker.tracing.ended(exchange, ending)
     if worker.settings.logs.access:
         access(about(exchange, how, status, total))
@@ -116,6 +116,7 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         return
     sent = exchange.sent_at or received
     answered = exchange.answered_at or worker.fine_clock()  # its last byte may have waited for a pin
+    link = b"" if exchange.trace is None else exchange.trace.link
     seen = Seen(
         started_at=worker.snapshots.store_time(received),
         outcome=how,
@@ -125,9 +126,10 @@ def record(exchange: Managed, error: GatewayError | None = None, *, left: bool =
         again=exchange.headers.get(b"x-stainless-retry-count", b"0") != b"0",
         cost=None if cost is None or usage is None else cost.uncached,
         said=None if text is None else _said(exchange, text),
+        doubted=_words(exchange, text or "") if flags and worker.recorder.doubt is not None else None,
         flags=flags,
-        shadowed=None if exchange.copied is None else Shadowed(exchange.copied, text or "", how, flags),
-        trace=b"" if exchange.trace is None else exchange.trace.link,
+        shadowed=None if exchange.copied is None else Shadowed(exchange.copied, text or "", how, flags, link),
+        trace=link,
     )
     worker.recorder.ended(choice, seen)
 
@@ -181,14 +183,23 @@ def _text(notes: Notes, scanner: EventScanner | None) -> str:
 
 def _said(exchange: Managed, answer: str) -> Said | None:
     """As the judge is shown it, where it may want it."""
-    settings, question, choice = exchange.worker.settings.judge, exchange.question, exchange.choice
-    if settings is None or question is None or choice is None:
+    question, choice = exchange.question, exchange.choice
+    if exchange.worker.settings.judge is None or question is None or choice is None:
         return None
     if not exchange.worker.recorder.judges(choice, question.turns):
         return None
+    return _words(exchange, answer)
+
+
+def _words(exchange: Managed, answer: str) -> Said | None:
+    """For the judge, or for those who look at flags again."""
+    question = exchange.question
+    if question is None:
+        return None
+    settings = exchange.worker.settings.judge
     return Said(
-        last_bytes(question.text, settings.question_bytes),
-        first_bytes(answer, settings.answer_bytes),
+        last_bytes(question.text, MOST_SAID if settings is None else settings.question_bytes),
+        first_bytes(answer, MOST_SAID if settings is None else settings.answer_bytes),
         b"" if exchange.trace is None else exchange.trace.link,
     )
 

@@ -15,7 +15,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 from gateway.domain.judging import Item, encode_item, encode_words
+from gateway.domain.safety import is_severe
 from gateway.errors import ConfigError, GatewayError, InvalidValue
 from gateway.evals.flags import Rule, own_rule
 from gateway.evals.redaction import Redaction
@@ -26,6 +29,7 @@ from gateway.storage.base import Queue
 logger = logging.getLogger(__name__)
 
 MOST = 1000  # items that wait, at most 64 KiB each
+MOST_DOUBTS, MOST_ROLLOUTS = 500, 256
 AGAIN = 1.0  # s between attempts while the store is down
 
 
@@ -96,17 +100,23 @@ class Sender(Generic[Sent]):
         if self._now() < item.due_at:
             try:
                 value, words = self._pack(item)
-                await self._store.enqueue(self._queue, item.id, value, text=words, keep=self._keep)
+                await self._store.enqueue(self._queue_of(item), item.id, value, text=words, keep=self._keep)
             except GatewayError as error:
                 self._tried = True
                 logger.warning("items for the queue %s wait: %s", self._queue, error.message)
                 return False
         else:
             self.given_up += 1
-            if not self._tried:
+            if not self._tried and self._is_lost(item):
                 self.lost(item, "late")
         self._waiting.popleft()
         self._tried = False
+        return True
+
+    def _queue_of(self, item: Sent) -> str:
+        return self._queue
+
+    def _is_lost(self, item: Sent) -> bool:
         return True
 
     async def close(self) -> None:
@@ -131,8 +141,36 @@ class Outbox(Sender[Item]):
 
     def _packed(self, item: Item) -> tuple[bytes, bytes]:
         question, answer = self._redaction.of(item.question), self._redaction.of(item.answer)
-        sent = Item(item.prompt, item.rollout, item.unit, item.due_at, question, answer, item.trace)
+        sent = msgspec.structs.replace(item, question=question, answer=answer)
         return encode_item(sent), encode_words(sent)
+
+    def _queue_of(self, item: Item) -> str:
+        return keys.TRIAGE if item.flags else self._queue
+
+    def _is_lost(self, item: Item) -> bool:
+        return not item.flags  # only the judge owes a record
+
+
+def looks_again(settings: Settings) -> bool:
+    """Whether there is a process that looks at flagged answers again."""
+    return settings.judge is not None or settings.evals is not None or settings.safety.moderation is not None
+
+
+class Doubts:
+    """Flagged answers that are looked at again: severe flags of both arms, any of the canary's, of one
+    rollout at most `MOST_DOUBTS` by this worker."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, int] = {}
+
+    def has(self, rollout: str, flags: tuple[str, ...], *, canary: bool) -> bool:
+        wanted = bool(flags) and (canary or any(is_severe(flag) for flag in flags))
+        return wanted and self._sent.get(rollout, 0) < MOST_DOUBTS
+
+    def sent(self, rollout: str) -> None:
+        if rollout not in self._sent and len(self._sent) >= MOST_ROLLOUTS:
+            self._sent.clear()
+        self._sent[rollout] = self._sent.get(rollout, 0) + 1
 
 
 def rules_of(settings: Settings) -> tuple[Rule, ...]:

@@ -26,6 +26,7 @@ from gateway.domain.observation import (
     Observed,
     Outcome,
     Scored,
+    Told,
     encode_batch,
 )
 from gateway.domain.pins import Pin
@@ -45,6 +46,7 @@ HEARTBEAT: Final = 2.0  # s without a record after which an empty batch goes out
 BUFFER: Final = 50_000  # records, about 20 MB
 BATCH: Final = 2000  # records, about 200 KB
 
+Doubting = Callable[[Rollout, Drawn, tuple[str, ...], Said], None]
 Judging = Callable[[Rollout, Drawn, Said], str]  # answers why it cannot be judged, or ""
 Shadowing = Callable[[Rollout, Drawn, Shadowed], None]
 
@@ -61,6 +63,7 @@ class Seen(NamedTuple):
     again: bool
     cost: float | None = None  # USD as if nothing had been cached
     said: Said | None = None  # where it may have to be judged
+    doubted: Said | None = None  # where it is flagged, and somebody looks at that again
     flags: tuple[str, ...] = ()
     shadowed: Shadowed | None = None  # where the candidate may be asked the same
     trace: bytes = b""  # of its span
@@ -95,6 +98,7 @@ class Recorder:
         self.dropped = 0  # records, since the start
         self._buffer = buffer
         self.judge: Judging | None = None  # takes the first answers of judged sessions
+        self.doubt: Doubting | None = None  # takes flagged answers
         self.shadow: Shadowing | None = None  # takes first requests of a shadow stage
         self._store = store
         self._writer = writer
@@ -178,10 +182,14 @@ class Recorder:
         self._add(id, _observed(unit, seen, first=first, judged=asked and later))
         if self.shadow is not None and first and seen.shadowed is not None:
             self._shadow(id, unit, seen, seen.shadowed)
+        rollout = self._running().get(id)
+        if rollout is None:
+            return
+        if self.doubt is not None and seen.doubted is not None:
+            self.doubt(rollout, unit, seen.flags, seen.doubted)
         if self.judge is None or seen.said is None or not asked:
             return
-        rollout = self._running().get(id)
-        if rollout is not None and (cause := self.judge(rollout, unit, seen.said)):
+        if cause := self.judge(rollout, unit, seen.said):
             self.unscored(id, unit, cause)
 
     def _shadow(self, id: str, unit: Drawn, seen: Seen, shadowed: Shadowed) -> None:
@@ -194,6 +202,14 @@ class Recorder:
     def unscored(self, rollout: str, unit: Drawn, cause: str) -> None:
         """A judged session's answer never reached the judge."""
         self._add(rollout, Scored(unit, None, self._now(), cause))
+
+    def told(self, id: str, told: Told) -> None:
+        """What came of an answer, if the rollout's policy has a goal of that name."""
+        rollout = self._running().get(id)
+        if rollout is None or rollout.policy is None or not told.session:
+            return
+        if told.outcome in rollout.policy.outcomes:
+            self._add(id, told)
 
     def _unit(self, id: str, session: bytes, pin: Pin) -> Drawn | None:
         rollout = self._running().get(id)

@@ -57,6 +57,7 @@ class Shadowed(NamedTuple):
     answer: str
     outcome: Outcome
     flags: tuple[str, ...]
+    trace: bytes = b""
 
 
 class Shadowing:
@@ -125,6 +126,7 @@ class Shadowing:
             copied.body,
             copied.variables,
             self._redaction.of(shadowed.answer),
+            shadowed.trace,
         )
         if not self.sender.put(item):
             self.left_out["overflow"] += 1

@@ -33,7 +33,7 @@ from gateway.proxy.exchange import Exchange, Refusal
 from gateway.proxy.feedback import PATH as FEEDBACK
 from gateway.proxy.feedback import Desk, FeedbackRequest
 from gateway.proxy.hotkeys import HotKeys
-from gateway.proxy.judging import Outbox, Said, rules_of
+from gateway.proxy.judging import Doubts, Outbox, Said, looks_again, rules_of
 from gateway.proxy.managed import Managed
 from gateway.proxy.models import ModelList, answer_alias, asked_alias, asks_for_list
 from gateway.proxy.named import Named, names_model
@@ -61,6 +61,8 @@ IDLE_GRACE: Final = 1.0  # s
 OPEN_AGAIN: Final = 1.0  # s between attempts to open a store that was not there at the start
 API: Final = b"/v1/"
 MOST_MODELS: Final = 1000
+LOOKED_AT: Final = 3600.0  # s in which a flagged answer is looked at again
+KEPT: Final = 86_400.0  # s that words are kept where no judge's settings say
 DEFAULT_RULES: Final = Rules()
 START_PATIENCE: Final = 3.0  # s that a start waits for the store before it serves what is kept on disk
 
@@ -107,9 +109,10 @@ class Worker:
         )
         self.pins.known = self.recorder.pinned
         self.safety_rules = rules_of(settings)
+        self.doubts = Doubts()
         redaction = Redaction(() if settings.judge is None else settings.judge.redact)
         self.outbox = self._judging(store, redaction)
-        self.desk = Desk(store, self.keys, redaction, settings.feedback.max_age, self.store_now)
+        self.desk = self._desk(redaction)
         self.shadowing = self._shadowing(redaction)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
@@ -209,18 +212,38 @@ class Worker:
 
     def _judging(self, store: Store, redaction: Redaction) -> Outbox | None:
         judge = self.settings.judge
-        if judge is None:
+        if not looks_again(self.settings):
             return None
-        outbox = Outbox(store, redaction=redaction, keep=judge.keep_seconds, now=self.store_now)
+        keep = KEPT if judge is None else judge.keep_seconds
+        outbox = Outbox(store, redaction=redaction, keep=keep, now=self.store_now)
         outbox.lost = lambda item, cause: self.recorder.unscored(item.rollout, item.unit, cause)
-        self.recorder.judge = self._to_judge
+        self.recorder.doubt = self._to_triage
+        if judge is not None:
+            self.recorder.judge = self._to_judge
         return outbox
+
+    def _desk(self, redaction: Redaction) -> Desk:
+        max_age = self.settings.feedback.max_age
+        desk = Desk(self.store, self.keys, redaction, max_age, self.store_now)
+        desk.told = self.recorder.told
+        return desk
+
+    def _to_triage(self, rollout: Rollout, unit: Drawn, flags: tuple[str, ...], said: Said) -> None:
+        if self.outbox is None or not self.doubts.has(rollout.id, flags, canary=unit.canary):
+            return
+        version = rollout.candidate if unit.canary else rollout.baseline
+        due_at = self.store_now() + LOOKED_AT
+        if not self.outbox.offer(Item(rollout.prompt, rollout.id, unit, due_at, *said, flags, version)):
+            self.doubts.sent(rollout.id)
 
     def _to_judge(self, rollout: Rollout, unit: Drawn, said: Said) -> str:
         assert self.outbox is not None
         limit = rollout.rules.get("judge_limit", DEFAULT_RULES.judge_limit)
         due_at = unit.pinned_at + limit
-        return self.outbox.offer(Item(rollout.prompt, rollout.id, unit, due_at, *said))
+        version = rollout.candidate if unit.canary else rollout.baseline
+        return self.outbox.offer(
+            Item(rollout.prompt, rollout.id, unit, due_at, *said, flags=(), version=version)
+        )
 
     def view(self, prompt: str) -> View:
         """What is known of a prompt that has a live version, now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 import msgspec
@@ -12,9 +13,11 @@ from gateway.analysis.rules import Rules
 from gateway.analysis.sampling import rates
 from gateway.analysis.verdict import Position
 from gateway.domain.observation import Batch
+from gateway.domain.observation import Evidence as Record
 from gateway.domain.policy import Policy, read_policy
 from gateway.simulation.scenario import Scenario
 from gateway.simulation.sessions import Setting, World, known_thresholds
+from gateway.simulation.shadow import Copies
 
 CAP = 500.0  # measured sessions/s
 LOOK_EVERY = 30.0  # s between verdicts while there is no alarm: harm is looked at with every batch
@@ -49,7 +52,7 @@ def simulate(
         policy = msgspec.structs.replace(policy, judged_first=1e9, judged_later=1e9)
     rollout = _Rollout(scenario, policy, seed, rules, through_watch)
     for second, records in rollout.world.seconds(scenario.hours * 3600.0):
-        if rollout.look(second, Batch("w", int(second), second, tuple(records))):
+        if rollout.look(second, Batch("w", int(second), second, rollout.written(records))):
             break
     return rollout.result(seed)
 
@@ -60,17 +63,27 @@ class _Rollout:
     ) -> None:
         self.scenario, self.policy, self.through_watch = scenario, policy, through_watch
         per_second = scenario.per_hour / 3600.0
-        weight = policy.stages[0].weight(scenario.per_hour)
+        shadow = policy.shadow is not None
+        weight = 0.0 if shadow else policy.stages[0].weight(scenario.per_hour)
         first = rates(policy, weight, per_second, CAP, first_stage=True)
         self.world = World(scenario, Random(f"{scenario.name} {seed}"), Setting(weight, first, 0.0))
         thresholds = known_thresholds(scenario, policy) if scenario.stable_known else None
         self.evidence = Evidence.start(policy, 0.0, thresholds, rules)
-        self.position = Position("progressing", 0, 0.0, 0.0, weight, first.q1, first.q0)
+        self.position = Position("progressing", 0, 0.0, 0.0, weight, first.q1, first.q0, in_shadow=shadow)
+        self.copies = Copies(scenario, seed)
         self.rule = ""
         self.outcome = "undecided"
         self.second = 0.0
         self.holds: dict[str, None] = {}
         self._next = LOOK_EVERY
+
+    def written(self, records: Sequence[Record]) -> tuple[Record, ...]:
+        """With what a shadow stage makes of them."""
+        if not self.position.in_shadow:
+            return tuple(records)
+        pairs = self.copies.pairs(records)
+        self.world.counts.judge_calls += 2 * len(pairs)
+        return (*records, *pairs)
 
     def look(self, second: float, batch: Batch) -> bool:
         """True once it has ended."""
@@ -90,6 +103,9 @@ class _Rollout:
         elif action == "advance":
             if self.position.in_watch:
                 return True
+            if self.position.in_shadow:
+                self._expose(second)
+                return False
             stage = self.position.stage + 1
             self._step(second, self.policy.stages[stage].weight(self.scenario.per_hour), stage=stage)
             return False
@@ -100,6 +116,12 @@ class _Rollout:
         elif action == "hold" and hold is not None:
             self.holds[hold] = None
         return self.outcome != "undecided" and not (self.through_watch and self.outcome == "promoted")
+
+    def _expose(self, second: float) -> None:
+        at = second + 1.0
+        self.position = msgspec.structs.replace(self.position, in_shadow=False, stage_since=at, started_at=at)
+        self._publish(at, self.policy.stages[0].weight(self.scenario.per_hour))
+        self.world.setting.stepped_at = at
 
     def _step(
         self, second: float, weight: float, *, stage: int | None = None, in_watch: bool = False

@@ -54,7 +54,8 @@ def choose(parts: Sequence[str], policy: Policy, per_hour: float) -> list[Scenar
             raise InvalidValue(
                 f"no scenario has {part!r} in its name; there is {'; '.join(names)}", param="scenario"
             )
-    longest = policy.max_bake * (1.0 + Rules().extension) / 3600.0
+    shadow = 0.0 if policy.shadow is None else policy.shadow.max_bake
+    longest = (shadow + policy.max_bake * (1.0 + Rules().extension)) / 3600.0
     return [
         replace(
             names[name],

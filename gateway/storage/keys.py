@@ -22,6 +22,9 @@ Numbers are padded with zeros, so that the order of keys is the order of numbers
     feedback/{rollout}                         what was said of its answers (a log); feedback/ outside of any
     checkpoint/{rollout}                       the fold's state and its place in the log
     judging                                    first answers that wait for the judge (a queue)
+    triage                                     flagged answers that are looked at again (a queue)
+    cases/{prompt}                             what is known of its regression cases
+    case-words/{prompt}/{id}                   the words of one (a key with a time to live)
     shadowing                                  stable requests to be asked again of a candidate (a queue)
     bench/{rollout}                            model, rubric and prompt that a rollout is judged by
     bench/{rollout}/pairs                      the same of its shadow stage
@@ -53,11 +56,13 @@ FORGOTTEN = "forgotten/"
 ALIASES = "alias/"
 KEPT = "kept/"
 JUDGING = "judging"  # the queue
+TRIAGE = "triage"  # the queue
+CASES = "cases/"
 SHADOWING = "shadowing"  # the queue of replays
 SPENDING = "spend/"
 SHADOW_SPENDING = "shadow/"  # of its periods
 CONTROLLER = "controller"  # the lease
-QUEUES = (JUDGING, SHADOWING, ALERTS)  # all that /metrics shows
+QUEUES = (JUDGING, SHADOWING, TRIAGE, ALERTS)  # all that /metrics shows
 ANCHORER = "judge-anchors"  # the lease
 PACER = "judge-pace"  # the lease
 
@@ -176,6 +181,14 @@ def calibration(bench: str) -> str:
 
 def evaluation(prompt: str, number: int) -> str:
     return f"evaluation/{prompt}/{number:08d}"
+
+
+def cases(prompt: str) -> str:
+    return f"{CASES}{prompt}"
+
+
+def case_words(prompt: str, id: str) -> str:
+    return f"case-words/{prompt}/{id}"
 
 
 def spend(period: str) -> str:

@@ -32,6 +32,7 @@ PATH: dict[str, dict[str, Any]] = {
     "id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{12}$"},
     "version": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
     "request": {"type": "string", "pattern": r"^pc1\.[A-Za-z0-9_-]{52}$"},
+    "case": {"type": "string", "pattern": r"^[0-9a-f]{12}-[0-9a-f]{12}$"},
     "delivery": {"type": "string", "pattern": r"^\d{1,12}-[a-z0-9][a-z0-9._-]{0,63}$"},
 }
 REVISION = {"type": "string", "pattern": r'^(\*|"\d{1,18}")$'}

@@ -146,6 +146,13 @@ def test_pairs_that_are_missing_hold_and_are_neither_good_nor_bad(outcomes: tupl
     assert judge.pairs == 100
 
 
+def test_a_few_that_are_missing_by_chance_wait_and_do_not_hold() -> None:
+    missing = [pair(number, float(number), None, cause="timeout") for number in range(100, 108)]
+    found = verdict(folded(many(60, 0.0, 0.05) + missing))
+    assert (found.action, found.rule, found.hold) == ("bake", "shadow:completeness", None)
+    assert "too few to tell" in found.reason
+
+
 def test_past_its_time_it_holds_and_never_goes_on() -> None:
     state = folded(many(10, 0.0))
     limit = SHADOWED.shadow
@@ -202,3 +209,19 @@ def test_a_candidate_worse_by_a_tenth_is_rolled_back_within_130_pairs_in_nine_of
     assert SHADOWED.shadow is not None
     assert SHADOWED.shadow.alpha["judge"] == 0.01
     assert sum(found_within(129, sd, run) for run in range(200)) / 200 >= 0.9
+
+
+def test_an_uncalibrated_judge_of_pairs_is_not_the_only_ground_for_a_promotion() -> None:
+    last = Position("progressing", 1, 1.0, 1.0, 0.5, doubt="uncalibrated")
+    alone = replace(SHADOWED, gates=("judge",), min_bake=(0.0, 0.0))
+    state = folded(many(240, -0.01, 0.05), alone)
+    state.state.completeness.add(True, 1.0, True)
+    state.state.completeness.add(False, 1.0, True)
+    found = decide(alone, last, state, 10_000.0)
+    assert (found.action, found.rule) == ("hold", "judge_uncalibrated")
+    assert decide(alone, replace(last, doubt=""), state, 10_000.0).action == "promote"
+    more = replace(alone, gates=("judge", "errors"))
+    state = folded(many(240, -0.01, 0.05), more)
+    state.state.completeness.add(True, 1.0, True)
+    state.state.completeness.add(False, 1.0, True)
+    assert decide(more, last, state, 10_000.0).action == "promote"

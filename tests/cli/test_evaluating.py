@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.control.cases import CaseBook
+from gateway.control.plan import By
+from gateway.domain.case import Words, case_id
+from gateway.domain.observation import Drawn
 from gateway.simulator import load_scenario, start_simulator
+from gateway.storage.sqlite import SqliteStore
+from tests.support.stores import PATIENT
 
 SCENARIO = """\
 default: {first_token_ms: 0, gap_ms: 0, tokens: 10, quality: 0.9, quality_spread: 0}
@@ -69,6 +75,24 @@ async def test_a_good_prompt_passes_and_a_bad_one_fails_with_reports(folder: Pat
     assert failed is not None
     assert failed.get("message") == "not-is-refusal (line 2): it holds"
     assert "| helps <b> | failed | 0 of 2 | 0.00 |" in Path(reports[1]).read_text()
+
+
+async def test_with_accepted_cases_of_the_store(folder: Path) -> None:
+    config = folder / "gateway.yaml"
+    config.write_text(config.read_text() + f"store: {{kind: sqlite, directory: '{folder}/store'}}\n")
+    store = SqliteStore(folder / "store", limits=PATIENT)
+    await store.open()
+    unit, book = Drawn(b"a session's hash", True, 0.5, 1.0, 1.0, 0.0), CaseBook(store)
+    words = Words("user: Why?", "Because.")
+    await book.quarantine("greeter", 1, "0123456789ab", unit, words, ("loop",), None)
+    wanted = [{"type": "contains", "value": "never said"}]
+    await book.accept("greeter", case_id("0123456789ab", unit.session), wanted, By("ann"))
+    await store.close()
+    code, out, _ = await run(folder, str(folder / "good.prompty"))
+    assert (code, "2 of 2 cases passed" in out) == (0, True)
+    code, out, err = await run(folder, str(folder / "good.prompty"), "--cases")
+    assert (code, err) == (1, "")
+    assert "2 of 3 cases passed" in out
 
 
 async def test_no_data_is_neither(folder: Path) -> None:

@@ -53,3 +53,28 @@ def test_what_cannot_be_planned_is_refused(local: Cli, arguments: tuple[str, ...
     result = local("plan", *arguments)
     assert (result.code, result.out) == (code, "")
     assert result.err
+
+
+SHADOWED = """\
+mine.yaml at 4 sessions/h: weights 0.5, decided in 73.8 h; the maximum bake is 168 h
+shadow stage: judge ±0.05 185 pairs, errors ±0.03 275 pairs; over in 68.8 h, its maximum is 168 h
+"""
+
+
+def test_a_plan_with_a_shadow_stage(local: Cli) -> None:
+    lines = (
+        "extends: fast",
+        "stages: [shadow, 50%, 1]",
+        "min_bake: [1h]",
+        "max_bake: 7d",
+        "min_units: 10",
+        "tolerance: {judge: 5%}",
+        "gates: [judge, errors]",
+    )
+    (local.folder / "mine.yaml").write_text("\n".join(lines))
+    result = local("plan", "--sessions-per-hour", "4", "--policy", "mine.yaml")
+    assert (result.code, [line.rstrip() for line in result.out.splitlines()]) == (0, SHADOWED.splitlines())
+    found = local("plan", "--sessions-per-hour", "4", "--policy", "mine.yaml", "--json").json
+    assert found["reachable"] is True
+    assert [gate["pairs"] for gate in found["shadow"]["gates"]] == [185, 275]
+    assert found["shadow"]["hours"] == pytest.approx(68.8, abs=0.1)

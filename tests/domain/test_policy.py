@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gateway.domain import policy
-from gateway.domain.policy import ALPHA_BUDGET, POLICIES, Policy, Stage, read_policy
+from gateway.domain.policy import ALPHA_BUDGET, POLICIES, Policy, Shadow, Stage, read_policy
 from gateway.errors import InvalidValue
 
 
@@ -76,3 +76,41 @@ def test_a_gate_needs_a_tolerance() -> None:
     del fields["tolerance"]["p90"]
     with pytest.raises(InvalidValue, match="latency_p90 has no tolerance"):
         read_policy(fields)
+
+
+def test_a_shadow_stage_may_come_first_and_a_one_at_the_end_is_where_every_rollout_comes_to() -> None:
+    found = read_policy({"extends": "standard", "stages": ["shadow", "5%", 0.5, 1]})
+    assert [stage.min for stage in found.stages] == [0.05, 0.5]
+    assert found.shadow == Shadow()
+    assert found.min_bake == POLICIES["standard"].min_bake
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Policy) == found
+    given = {"min_pairs": 20, "max_bake": "3d", "alpha": {"judge": 0.02}}
+    found = read_policy({"extends": "standard", "stages": ["shadow", 0.05, 0.5], "shadow": given})
+    assert found.shadow is not None
+    assert (found.shadow.min_pairs, found.shadow.max_bake) == (20, 259_200.0)
+    assert found.shadow.alpha["judge"] == 0.02
+    assert read_policy({"extends": "standard", "stages": [0.05, "100%"], "min_bake": [60]}).stages == (
+        Stage(0.0, 0.05, 0.05),
+    )
+
+
+def test_stages_without_shadow_take_it_away_and_other_fields_leave_it() -> None:
+    known = {**POLICIES, "mine": read_policy({"extends": "standard", "stages": ["shadow", 0.05, 0.5]})}
+    assert read_policy({"extends": "mine", "min_units": 7}, known).shadow == Shadow()
+    assert read_policy({"extends": "mine", "stages": [0.1, 0.5]}, known).shadow is None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"stages": [0.05, "shadow", 0.5]}, "no share"),
+        ({"stages": ["shadow", 0.05, 0.5], "shadow": {"pairs": 3}}, "pairs"),
+        ({"stages": ["shadow", 0.05, 0.5], "shadow": {"min_pairs": 0}}, "min_pairs"),
+        ({"stages": ["shadow", 0.05, 0.5], "shadow": {"alpha": {"tokens": 0.01}}}, "tokens"),
+        ({"stages": ["shadow", 0.05, 0.5], "shadow": {"alpha": {"judge": 0.06}}}, "at most 0.05"),
+        ({"stages": ["shadow", 0.05, 0.5], "gates": ["cost"]}, "judge, safety, errors"),
+    ],
+)
+def test_a_shadow_stage_that_could_decide_nothing_is_refused(change: dict[str, object], says: str) -> None:
+    with pytest.raises(InvalidValue, match=says):
+        read_policy({"extends": "standard", **change})

@@ -31,7 +31,7 @@ policies:
     max_bake: 1h
     min_units: 5
     tolerance: {{judge: 40%, safety: 40%, errors: 40%}}
-    gates: [judge]
+    gates: [judge, errors]
     judged_first: 1
     holdback: {{share: .1, watch: 2s}}
 evidence:

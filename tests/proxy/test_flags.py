@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.judging import decode_item
 from gateway.domain.observation import Observed, decode_batch
 from gateway.storage import keys
 from tests.support.scripted_provider import on_uvloop
@@ -40,6 +41,31 @@ async def test_own_rules_of_the_configuration_are_flags_too(tmp_path: Path) -> N
     with_rules = {"safety": {"rules": rules}, "evidence": {"flags": []}}
     async with worker_stage(tmp_path, scenario=scenario(opening="Project Falcon. "), **with_rules) as stage:
         assert await asked(stage, path, PATHS[path]) == {("severe:codename",)}
+
+
+@on_uvloop
+async def test_flagged_answers_are_looked_at_again_severe_ones_of_both_arms(tmp_path: Path) -> None:
+    judge = {"base_url": "http://127.0.0.1:9/v1", "model": "judge", "redact": ["Hello"]}
+    path = "/v1/chat/completions"
+    for opening, arms in (("Use AKIAIOSFODNN7EXAMPLE. ", {True, False}), ("I cannot help. ", {True})):
+        folder = tmp_path / str(len(arms))
+        async with worker_stage(folder, scenario=scenario(opening=opening), judge=judge) as stage:
+            await stage.deploy()
+            await stage.roll_out(policy="standard")
+            for number in range(30):
+                headers = {"x-prompt": "greeter", "x-session-id": str(number)}
+                await stage.ask(json.dumps(PATHS[path]).encode(), headers, path=path)
+            await flags(stage)
+            outbox = stage.worker.outbox
+            assert outbox is not None
+            await until(lambda box=outbox: not box._waiting)  # type: ignore[misc]
+            claims = await stage.worker.store.claim(keys.TRIAGE, "test", limit=100, lease=60)
+            items = [decode_item(claim.value, claim.text) for claim in claims]
+            assert {item.unit.canary for item in items} == arms
+            assert {(item.question, item.version == 2) for item in items} == {
+                ("user: [redacted]?", canary) for canary in arms
+            }
+            assert all(item.flags and opening in item.answer for item in items)
 
 
 async def asked(stage: WorkerStage, path: str, body: dict[str, Any]) -> set[tuple[str, ...]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.policy import POLICIES
+from gateway.domain.policy import POLICIES, read_policy
 from gateway.errors import InvalidValue
 from gateway.simulation.rollout import Run
 from gateway.simulation.scenario import BY_NAME
 from gateway.simulation.summary import false_rollbacks, missed_regressions, summarize
-from gateway.simulation.trial import USUAL, choose, concluded, truth
+from gateway.simulation.trial import USUAL, choose, concluded, trial, truth
 
 FAST, STANDARD = POLICIES["fast"], POLICIES["standard"]
 
@@ -61,3 +61,25 @@ def test_wrong_are_rollbacks_of_the_harmless_and_harm_that_is_not_rolled_back() 
     assert (both.missed_regressions.hits, both.regressions_promoted) == (2, 1)
     tolerated = summarize(BY_NAME["judge -.02"], [run("judge -.02", "rolled_back")])
     assert false_rollbacks([tolerated]) is missed_regressions([tolerated]) is None
+
+
+def test_a_shadow_stage_finds_a_worse_candidate_before_anybody_is_served_by_it() -> None:
+    policy = read_policy(
+        {
+            "extends": "fast",
+            "stages": ["shadow", 0.5],
+            "min_bake": ["1h"],
+            "max_bake": "7d",
+            "min_units": 10,
+            "tolerance": {"judge": 0.05},
+            "gates": ["judge", "safety", "errors"],
+        }
+    )
+    same, worse = (choose((part,), policy, 20.0)[0] for part in ("A/A", "judge -.10"))
+    promoted = list(trial(same, policy, 3))
+    assert {run.outcome for run in promoted} == {"promoted"}
+    assert all(run.canary_sessions > 0 < run.judge_calls for run in promoted)
+    found = list(trial(worse, policy, 3))
+    assert {(run.outcome, run.rule) for run in found} == {("rolled_back", "shadow:judge")}
+    assert {run.canary_sessions for run in found} == {0}
+    assert found == list(trial(worse, policy, 3))  # the same seeds, the same runs

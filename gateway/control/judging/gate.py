@@ -15,6 +15,7 @@ import logging
 from pathlib import Path
 
 from gateway.control.assessing import OURS, evaluation_of, gate_of, put_of
+from gateway.control.cases import CaseBook
 from gateway.control.judging.trying import Trier
 from gateway.control.plan import By
 from gateway.control.registry import Registry
@@ -22,6 +23,7 @@ from gateway.domain.prompt import Gate, Version
 from gateway.domain.rollout import Deployment
 from gateway.errors import Conflict, GatewayError, InvalidValue
 from gateway.evals.imports.formats import SUFFIXES, read_any
+from gateway.evals.regression import joined
 from gateway.evals.report import Report
 from gateway.evals.suite import Suite
 from gateway.storage.base import Store
@@ -41,6 +43,7 @@ class Gatekeeper:
     def __init__(self, store: Store, trier: Trier, folder: Path, *, owner: str, compare: bool) -> None:
         self._store = store
         self._registry = Registry(store)
+        self._book = CaseBook(store)
         self._trier = trier
         self._folder = folder
         self._owner = owner
@@ -86,6 +89,7 @@ class Gatekeeper:
             suite = await asyncio.to_thread(load_suite, self._folder, gate.suite)
             if suite is None:
                 return  # its result may come from elsewhere
+            suite = joined(suite, await self._book.tests(prompt), f"cases of {prompt}")
             version, live = await self._versions(deployment, number)
             logger.info("%s/%d: suite %s, %d cases", prompt, number, suite.reference, len(suite.cases))
             report = await self._trier.run(suite, version, live)

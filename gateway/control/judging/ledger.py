@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from gateway.domain.observation import Batch, Pair, Scored, encode_batch
+from gateway.domain.observation import Batch, Evidence, Pair, Scored, encode_batch
 from gateway.errors import GatewayError
 from gateway.storage import keys
 from gateway.storage.base import Store
@@ -27,28 +27,37 @@ class Ledger:
         self._books: dict[str, _Book] = {}
         self._starts = 0
 
-    async def settle(self, id: str, rollout: str, record: Scored | Pair) -> bool:
-        """False if the item is another's by now, or done: then nothing is written. A repeated attempt does no
-        harm: the item is done once. Raises what the last one failed with."""
+    async def settle(self, id: str, rollout: str, record: Scored | Pair, *more: Evidence) -> bool:
+        """`more` is written with it. False if the item is another's by now, or done: then nothing is written.
+        A repeated attempt does no harm: the item is done once. Raises what the last one failed with."""
         for attempt in range(1, RECORDS + 1):
             try:
                 now = (await self._store.tick()).now
-                return await self._record(id, rollout, msgspec.structs.replace(record, judged_at=now), now)
+                scored = msgspec.structs.replace(record, judged_at=now)
+                return await self._record(id, rollout, (scored, *more), now)
             except GatewayError:
                 if attempt == RECORDS:
                     raise
                 await asyncio.sleep(AGAIN)
         raise AssertionError
 
-    async def _record(self, id: str, rollout: str, record: Scored | Pair, now: float) -> bool:
+    async def tell(self, id: str, rollout: str, records: tuple[Evidence, ...]) -> bool:
+        """What an item that is not scored came to, which may be nothing."""
+        if not records:
+            return await self._store.acknowledge(self._queue, self._owner, id)
+        return await self._record(id, rollout, records, (await self._store.tick()).now)
+
+    async def _record(self, id: str, rollout: str, records: tuple[Evidence, ...], now: float) -> bool:
         while True:
             book = self._books.get(rollout) or self._open(rollout)
             async with book.lock:
                 if self._books.get(rollout) is book:  # not given up while this waited
-                    return await self._write(book, id, rollout, record, now)
+                    return await self._write(book, id, rollout, records, now)
 
-    async def _write(self, book: _Book, id: str, rollout: str, record: Scored | Pair, now: float) -> bool:
-        batch = encode_batch(Batch(book.writer, book.sequence + 1, now, (record,)))
+    async def _write(
+        self, book: _Book, id: str, rollout: str, records: tuple[Evidence, ...], now: float
+    ) -> bool:
+        batch = encode_batch(Batch(book.writer, book.sequence + 1, now, records))
         try:
             done = await self._store.acknowledge(
                 self._queue, self._owner, id, log=keys.evidence(rollout), values=[batch]

@@ -25,6 +25,7 @@ from gateway.control.judging.ledger import Ledger
 from gateway.control.judging.model import JudgeModel, Reply
 from gateway.control.judging.pace import Pacer
 from gateway.control.judging.tracing import judgment
+from gateway.control.judging.watching import Watcher
 from gateway.domain.judging import Item, decode_item
 from gateway.domain.observation import Scored
 from gateway.domain.rollout import Deployment
@@ -40,7 +41,8 @@ MARGIN = 10.0  # s of a lease beyond the patience
 
 
 class Judge:
-    """`owner` names this process. `nonce` makes a new unguessable word. `tracer` takes spans of judgments."""
+    """`owner` names this process. `nonce` makes a new unguessable word. `tracer` takes spans of judgments;
+    `watcher` looks at the same answers for safety."""
 
     def __init__(
         self,
@@ -52,8 +54,10 @@ class Judge:
         owner: str,
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
         tracer: Tracer | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self._store = store
+        self._watcher = watcher
         self._tracer = tracer or Tracer()
         self.settings = settings
         self._prices = prices
@@ -99,6 +103,8 @@ class Judge:
             await self._claims.run(stop)
         finally:
             await self._model.close()
+            if self._watcher is not None:
+                await self._watcher.close()
 
     # --- one item
 
@@ -115,8 +121,11 @@ class Judge:
         judged = Judged(None, cause) if cause else await self._judge(item, bench, now)
         said = Spent(unscored={judged.cause: 1}) if judged.score is None else Spent(scored=1)
         record = Scored(item.unit, judged.score, now, judged.cause, bench.digest, judged.weighted)
-        if await self._ledger.settle(claim.id, item.rollout, record):
+        told = () if self._watcher is None or cause else await self._watcher.look(item, now)
+        if await self._ledger.settle(claim.id, item.rollout, record, *told):
             self._add(item.rollout, now, said)
+            if self._watcher is not None:
+                await self._watcher.keep(item, told, judged.score)
 
     async def _no_judgment(self, item: Item, attempt: int, bench: Bench, now: float) -> str:
         """Why no call is made for it; "" if it is to be judged."""

@@ -29,6 +29,7 @@ from gateway.control.judging.ledger import Ledger
 from gateway.control.judging.loop import MARGIN
 from gateway.control.judging.model import JudgeModel, Reply
 from gateway.control.judging.replaying import KEPT, Candidate, Replayed, Replayer, words_of
+from gateway.control.judging.tracing import paired
 from gateway.control.registry import Registry
 from gateway.domain.observation import Outcome, Pair
 from gateway.domain.rollout import Deployment
@@ -40,6 +41,7 @@ from gateway.prices import PriceList
 from gateway.settings import JudgeSettings, ShadowSettings
 from gateway.storage import codec, keys
 from gateway.storage.base import Claim, Store
+from gateway.telemetry.tracer import Tracer
 from gateway.wire.splice import split
 from gateway.wire.texts import first_bytes, last_bytes
 
@@ -61,8 +63,10 @@ class Pairing:
         *,
         owner: str,
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
+        tracer: Tracer | None = None,
     ) -> None:
         judge, shadow = settings
+        self._tracer = tracer or Tracer()
         self._store = store
         self._judge_settings, self._settings = settings
         self._prices = prices
@@ -115,7 +119,11 @@ class Pairing:
             return
         bench = await self._benches.of(copy.prompt, copy.rollout)
         cause = self._hopeless(copy, claim.attempt, bench, now)
-        pair = missing(copy, cause) if cause else await self._pair(copy, candidate, bench, now)
+        if cause:
+            pair = missing(copy, cause)
+        else:
+            with paired(self._tracer, copy, bench) as done:
+                pair = done(await self._pair(copy, candidate, bench, now))
         pair = msgspec.structs.replace(pair, judge=bench.digest)
         if await self._ledger.settle(claim.id, copy.rollout, pair):
             told = Spent(unscored={pair.cause: 1}) if pair.cause else Spent(scored=1)

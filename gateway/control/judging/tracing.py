@@ -2,6 +2,7 @@
 
 judgment   one for each item that is judged, linked to the request that it is about, each score an event;
            it follows the request: one that left no span leaves none here
+paired     one for each copy of a shadow stage, in the same way
 suite      one for each version that is tried, below it each run of a case with its assertions as events
 """
 
@@ -12,7 +13,9 @@ from collections.abc import Callable, Iterator
 
 from gateway.control.judging.asking import Judged
 from gateway.domain.judging import Item
+from gateway.domain.observation import Pair
 from gateway.domain.prompt import Version
+from gateway.domain.shadowing import Copy
 from gateway.evals.report import RunResult
 from gateway.evals.rubric import Bench
 from gateway.telemetry.tracer import Tracer
@@ -38,6 +41,27 @@ def judgment(tracer: Tracer, item: Item, bench: Bench) -> Iterator[Callable[[Jud
             if judged.score is None:
                 work.failed(judged.cause, f"unscored: {judged.cause}")
             return judged
+
+        yield done
+
+
+@contextlib.contextmanager
+def paired(tracer: Tracer, copy: Copy, bench: Bench) -> Iterator[Callable[[Pair], Pair]]:
+    """The candidate asked once more and judged beside stable; what it yields is told the pair."""
+    name = f"shadow {bench.rubric.name}"
+    with tracer.work(name, about=(copy.trace,), kept=bool(copy.trace)) as work:
+        work.attributes |= {
+            "gen_ai.prompt.name": copy.prompt,
+            "promptcanary.rollout.id": copy.rollout,
+            "promptcanary.evaluator.id": bench.rubric.name,
+            "promptcanary.evaluator.model": bench.model,
+        }
+
+        def done(pair: Pair) -> Pair:
+            work.result("difference", pair.difference, error=pair.cause)
+            if pair.cause:
+                work.failed(pair.cause, f"no pair: {pair.cause}")
+            return pair
 
         yield done
 

@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 
 from gateway.control.assessing import Evaluation
+from gateway.control.cases import CaseBook
 from gateway.control.judging.gate import Gatekeeper, load_suite
 from gateway.control.judging.model import JudgeModel
 from gateway.control.judging.trying import Trier
 from gateway.control.plan import By
 from gateway.control.registry import Registry
 from gateway.control.rollouts import Rollouts, Start
+from gateway.domain.case import Words, case_id
+from gateway.domain.observation import Drawn
 from gateway.domain.prompt import Gate
 from gateway.domain.rollout import state_of
 from gateway.errors import GateNotPassed, InvalidValue
@@ -187,6 +190,23 @@ async def test_a_suite_of_another_form_is_run_as_it_lies_there(stage: Stage) -> 
     assert (await stage.gate(number)).suite.startswith("samples@")
     sent = json.loads(b64decode(stage.simulator.provider.journal.last(1)[0]["body"]))["messages"]
     assert [message["role"] for message in sent] == ["system", "user", "assistant", "user"]
+
+
+async def test_an_accepted_regression_case_is_run_with_the_suite(stage: Stage) -> None:
+    unit = Drawn(b"a session's hash", True, 0.5, 1.0, 1.0, 0.0)
+    book, id = CaseBook(stage.store), "0123456789ab"
+    words = Words("user: Why is it late?", "I cannot help with that.")
+    await book.quarantine("greeter", 1, id, unit, words, ("refusal",), None)
+    first = await stage.push("good")
+    await stage.keeper().look()
+    await book.accept("greeter", case_id(id, unit.session), [{"type": "contains", "value": "thirty"}], BY)
+    second = await stage.push("fine")
+    await stage.keeper().look()
+    assert (await stage.gate(first)).state == "passed"
+    gate = await stage.gate(second)
+    assert gate.state == "failed"
+    assert f"failed: case {case_id(id, unit.session)} (contains (line" in gate.detail
+    assert gate.suite != (await stage.gate(first)).suite
 
 
 async def test_two_gatekeepers_run_a_suite_once(stage: Stage) -> None:

@@ -9,13 +9,16 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from statistics import fmean
 from typing import Any
 
 import msgspec
 import pytest
 
+from gateway.control.judging.asking import Examiner, Words
 from gateway.control.judging.budget import Spent, day
+from gateway.control.judging.model import JudgeModel
 from gateway.control.judging.pairing import Pairing, drawn, rate_left
 from gateway.control.judging.replaying import Replayer
 from gateway.domain.observation import Drawn, Outcome, Pair, decode_batch
@@ -31,6 +34,8 @@ from gateway.simulator import Simulator, load_scenario, start_simulator
 from gateway.storage import codec, keys
 from gateway.storage.base import Put
 from gateway.storage.sqlite import SqliteStore
+from gateway.telemetry.spans import Link, SpanQueue
+from gateway.telemetry.tracer import Tracer
 from tests.support.judging import HELPFUL, PROMPT, ROLLOUT
 from tests.support.stores import PATIENT
 
@@ -94,6 +99,7 @@ async def enqueue(
     flags: tuple[str, ...] = (),
     due_in: float = 600.0,
     first: int = 0,
+    trace: bytes = b"",
     **body: Any,
 ) -> None:
     now = (await store.tick()).now
@@ -101,13 +107,19 @@ async def enqueue(
     for number in range(first, first + count):
         unit = Drawn(f"{number}".encode(), False, 0.0, 1.0, 1.0, now - 1.0)
         raw = json.dumps(asked).encode()
-        copy = Copy(PROMPT, ROLLOUT, unit, now + due_in, CHAT, (), outcome, flags, raw, b"{}", answer)
+        copy = Copy(PROMPT, ROLLOUT, unit, now + due_in, CHAT, (), outcome, flags, raw, b"{}", answer, trace)
         words = encode_copied(copy)
         assert await store.enqueue(keys.SHADOWING, copy.id, encode_copy(copy), text=words, keep=60.0)
 
 
 def pairing(
-    store: SqliteStore, simulator: Simulator, owner: str = "shadow", *, redact: str = "", **shadow: Any
+    store: SqliteStore,
+    simulator: Simulator,
+    owner: str = "shadow",
+    *,
+    redact: str = "",
+    tracer: Tracer | None = None,
+    **shadow: Any,
 ) -> Pairing:
     url = f"http://127.0.0.1:{simulator.port}/v1"
     judge = JudgeSettings.model_validate(
@@ -118,7 +130,8 @@ def pairing(
     replayer = Replayer(
         section, [Upstream(base_url=url, api_key="ours")], PriceList(PRICES), flags=("refusal", "secret")
     )
-    return Pairing(store, (judge, section), {"helpful": HELPFUL}, PriceList(PRICES), replayer, owner=owner)
+    rubrics, prices = {"helpful": HELPFUL}, PriceList(PRICES)
+    return Pairing(store, (judge, section), rubrics, prices, replayer, owner=owner, tracer=tracer)
 
 
 @asynccontextmanager
@@ -149,6 +162,23 @@ async def worked(store: SqliteStore, *pairings: Pairing) -> list[Pair]:
 async def spent(store: SqliteStore, period: str = ROLLOUT) -> Spent:
     document = await store.get(keys.shadow_spend(period))
     return Spent() if document is None else codec.decode_document(document, Spent)
+
+
+async def test_a_pair_is_a_span_that_links_to_the_request_that_was_copied(
+    store: SqliteStore, simulator: Simulator
+) -> None:
+    await roll_out(store, "You are careless.")
+    await enqueue(store, 1, trace=b"t" * 16 + b"s" * 8)
+    await enqueue(store, 1, first=1)
+    queue = SpanQueue(10)
+    await worked(store, pairing(store, simulator, tracer=Tracer(queue, Random(1))))
+    *calls, whole = queue.take(10)
+    assert (whole.name, whole.links) == ("shadow helpful", (Link(b"t" * 16, b"s" * 8),))
+    assert {(call.name, call.parent) for call in calls} == {("chat judge-model", whole.span)}
+    assert len(calls) == 2  # both orders
+    difference = whole.events[-1].attributes
+    assert difference["gen_ai.evaluation.name"] == "difference"
+    assert float(str(difference["gen_ai.evaluation.score.value"])) > 0.1
 
 
 async def test_a_worse_candidate_differs_by_as_much_as_it_is_worse(
@@ -315,3 +345,30 @@ async def test_what_cannot_be_read_is_buried(store: SqliteStore, simulator: Simu
     await store.enqueue(keys.SHADOWING, "x/1", msgspec.msgpack.encode(["nonsense"]))
     assert await worked(store, pairing(store, simulator)) == []
     assert (await store.depth(keys.SHADOWING))[2] == 1
+
+
+async def test_a_judge_that_prefers_a_place_prefers_neither_version(store: SqliteStore) -> None:
+    """It gives .25 to what stands second. A score beside the other answer against one alone would take that
+    for quality."""
+    simulator = await start_simulator(
+        load_scenario(SCENARIO.replace("noise: 0.0", "noise: 0.0, order_bias: 0.25"))
+    )
+    try:
+        await roll_out(store, "You are careless.")
+        await enqueue(store, 5)
+        found = await worked(store, pairing(store, simulator))
+        assert [pair.difference for pair in found] == [0.5] * 5
+        model = JudgeModel(
+            JudgeSettings(base_url=f"http://127.0.0.1:{simulator.port}/v1", model="judge-model")
+        )
+        examiner = Examiner(model, attempts=1, nonce=lambda: "n0nce")
+        bench = Bench("judge-model", HELPFUL, PAIR_DIGEST)
+        stable, candidate = "[quality 0.75] words", "[quality 0.25] words"
+        scores = {}
+        for words in (Words("Hi?", stable), Words("Hi?", candidate, stable)):
+            judged = await examiner.judge(bench, words, patience=10.0, charge=lambda reply: None)
+            scores[words.answer] = judged.score or 0.0
+        await model.close()
+        assert scores[stable] - scores[candidate] == pytest.approx(0.25)
+    finally:
+        await simulator.close()

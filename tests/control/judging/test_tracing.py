@@ -86,9 +86,8 @@ async def test_a_judgment_that_fails_says_why(tmp_path: Path) -> None:
 
 def test_items_of_a_gateway_that_knew_no_traces_are_read() -> None:
     item = Item("p", "r", Drawn(b"s", True, 0.5, 1, 1, 0), 1.0, "q", "a")
-    shorter = msgspec.msgpack.encode(item)
-    assert shorter.endswith(b"\xc4\x00")
-    assert decode_item(b"\x96" + shorter[1:-2]) == item
+    fields = msgspec.msgpack.decode(msgspec.msgpack.encode(item))
+    assert decode_item(msgspec.msgpack.encode(fields[:6])) == item
 
 
 async def test_a_suite_is_a_trace_with_a_span_for_each_run_and_its_assertions(tmp_path: Path) -> None:
