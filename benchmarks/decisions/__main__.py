@@ -4,7 +4,7 @@ benchmarks/results and the tables in README.md and docs/decisions.md.
 Every run is kept as it ends (`decisions-*.jsonl`), so a benchmark that was stopped goes on where it was;
 delete these files after a change of the code that may change a verdict, and raise `report.REVISION`. The
 tables and the plot are written once a minute, and at the end. Rows of scenarios without runs stay as they
-are, and those of an earlier revision until there are as many runs of this one, or 60.
+are, and those of an earlier revision until there are as many runs of this one, or 60 and a quarter.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _few(row: Row, before: Row | None) -> bool:
     """Too few runs to take the place of an earlier revision's."""
     if before is None or before.get("revision") == row["revision"]:
         return False
-    return bool(row["runs"] < min(before["runs"], ENOUGH))
+    return bool(row["runs"] < min(before["runs"], max(ENOUGH, before["runs"] / 4)))
 
 
 def planned(options: argparse.Namespace) -> list[Work]:
