@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from gateway.domain.names import NAME
 from gateway.errors import InvalidValue
 
 FAMILIES = ("safety", "errors", "judge", "latency", "tokens", "cost")
@@ -23,7 +24,10 @@ TOLERANCES = ("judge", "safety", "errors", "p50", "p90", "tokens", "cost")
 GATES = ("judge", "safety", "errors", "latency_p50", "latency_p90", "cost")
 SHADOWED = ("judge", "safety", "errors")  # what a replay of a stable request can show
 ALPHA_BUDGET = 0.05
+MOST_OUTCOMES = 8
 MOST_TURN = 100
+WATCH = "watch"  # the stage after all planned ones
+MOST_APPROVALS = 20
 
 _ALPHAS = dict(zip(FAMILIES, (0.015, 0.01, 0.01, 0.01, 0.0025, 0.0025), strict=True))
 _SHADOW_ALPHAS = {"judge": 0.01, "safety": 0.005, "errors": 0.005}
@@ -88,6 +92,20 @@ class Shadow(msgspec.Struct, frozen=True):
             raise InvalidValue("a shadow stage has min_pairs and a max_bake above 0", param="shadow")
 
 
+class Goal(msgspec.Struct, frozen=True):
+    """A named outcome of feedback as a metric: `tolerance` in badness, `absent` what a session is of which
+    nothing was told, `role` whether it holds (signal) or is shown (observe), `gate` whether it must pass."""
+
+    tolerance: float
+    absent: Literal["bad", "good"] = "bad"
+    role: Literal["signal", "observe"] = "signal"
+    gate: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.tolerance < 1.0:
+            raise InvalidValue("a goal's tolerance lies between 0 and 1", param="outcomes")
+
+
 class Policy(msgspec.Struct, frozen=True):
     """`min_bake`: s for each stage; `max_bake`: s in all. `harm_margin` multiplies the tolerance.
 
@@ -109,15 +127,24 @@ class Policy(msgspec.Struct, frozen=True):
     judged_first: float = 3.0  # judged stable sessions for each judged canary one, in the first stage
     judged_later: float = 1.0
     judged_turn: int = 1  # of a judged session the answer to its user's so many-th message
+    approvals: dict[str, int] = {}  # by stage (2, 3, …, watch): people who must approve before it
     shadow: Shadow | None = None
 
+    outcomes: dict[str, Goal] = {}  # named outcomes of feedback that count, at most MOST_OUTCOMES
+
     def __post_init__(self) -> None:
+        if len(self.outcomes) > MOST_OUTCOMES or any(not NAME.match(name) for name in self.outcomes):
+            raise InvalidValue(
+                f"outcomes are at most {MOST_OUTCOMES}, by the name that feedback gives them",
+                param="outcomes",
+            )
         _known("alpha_rollback", self.alpha_rollback, FAMILIES)
         _known("harm_margin", self.harm_margin, FAMILIES)
         _known("tolerance", self.tolerance, TOLERANCES)
         _known("gates", self.gates, GATES)
         self._check_numbers()
         self._check_stages()
+        self._check_approvals()
         if self.shadow is not None and not set(self.gates) & set(SHADOWED):
             raise InvalidValue(
                 f"a shadow stage decides gates among {', '.join(SHADOWED)}; the policy has none of them",
@@ -143,6 +170,16 @@ class Policy(msgspec.Struct, frozen=True):
             raise InvalidValue(f"judged_turn is a number from 1 to {MOST_TURN}", param="judged_turn")
         if self.min_units < 1 or min(self.stable_per_canary, self.judged_first, self.judged_later) <= 0.0:
             raise InvalidValue("min_units and the ratios of stable to canary are above 0", param="policy")
+
+    def _check_approvals(self) -> None:
+        first = 2 if self.shadow is None else 1
+        stages = (*map(str, range(first, len(self.stages) + 1)), WATCH)
+        _known("approvals", self.approvals, stages)
+        if not all(1 <= needs <= MOST_APPROVALS for needs in self.approvals.values()):
+            raise InvalidValue(
+                f"a stage is approved by 1 to {MOST_APPROVALS} people; leave it out for none",
+                param="approvals",
+            )
 
     def _check_stages(self) -> None:
         if not self.stages or len(self.stages) != len(self.min_bake):
@@ -224,10 +261,14 @@ def _read(key: str, value: Any) -> Any:
     """One field as YAML has it, in seconds and shares."""
     if key == "min_bake" and isinstance(value, list):
         return [seconds(each) for each in value]
+    if key == "approvals" and isinstance(value, dict):
+        return {str(stage): needs for stage, needs in value.items()}
     if key == "max_bake":
         return seconds(value)
     if key == "tolerance" and isinstance(value, dict):
         return {metric: share(each) for metric, each in value.items()}
+    if key == "outcomes" and isinstance(value, dict):
+        return {name: _goal(each) for name, each in value.items()}
     if key == "stages" and isinstance(value, list):
         return [_stage(each) for each in value]
     if key == "shadow" and isinstance(value, dict):
@@ -248,6 +289,13 @@ def _planned(stages: list[Any]) -> dict[str, Any]:
     if len(stages) > 1 and stages[-1] in (1, "100%"):
         stages = stages[:-1]
     return {**found, "stages": stages}
+
+
+def _goal(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return {"tolerance": share(value)}
+    _only(value, Goal)
+    return {**value, "tolerance": share(value["tolerance"])} if "tolerance" in value else value
 
 
 def _stage(value: Any) -> Any:
