@@ -1,25 +1,19 @@
-"""Composition: what each kind of process is made of. `python -m gateway.app ROLE SLOT LISTENER REPORTS` is
-how the supervisor starts one (the judge by `gateway.judge`); settings come as the first line of standard
-input, whose end means that the supervisor is gone.
+"""Composition: what each kind of process is made of, but workers (`gateway.dataplane`) and the judge
+(`gateway.judge`). How one is started is told in `gateway.process`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import random
-import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
-import orjson
-import uvloop
 from aiohttp import web
 
 from gateway.control.access import Access
@@ -31,141 +25,26 @@ from gateway.control.registry import Registry
 from gateway.control.retention import Keep
 from gateway.control.seed import seed
 from gateway.control.tracing import verdicts
-from gateway.errors import ConfigError, GatewayError, PromptError, Unavailable
-from gateway.proxy.gauges import counted, standing
-from gateway.proxy.worker import Worker, build_worker
+from gateway.errors import ConfigError, GatewayError, PromptError
+from gateway.process import Process, main, tell
 from gateway.settings import Admin, Settings, policies_of
 from gateway.simulator.server import read_scenario, start_simulator
 from gateway.storage import local
 from gateway.storage.base import Store
 from gateway.storage.create import store_of
 from gateway.telemetry.delivery import resource
-from gateway.telemetry.logs import configure
 from gateway.telemetry.measured import measured
 from gateway.telemetry.metrics import Sample
-from gateway.telemetry.reports import Reports
 from gateway.telemetry.tracer import exporting
 from gateway.web.admin import Entrance, build_admin, build_health
 from gateway.web.metrics import Metrics, metrics_route
+from gateway.web.refusals import Budget
 
 logger = logging.getLogger("gateway.app")  # it runs as __main__
 
-REFUSED_EXIT = 2
 OPEN_AGAIN = 1.0  # s between looks at a store that is not there
 CHANGE_LIMIT = 0.5  # s in which a change reaches every worker
-GC_AFTER, GC_AFTER_YOUNG, GC_AFTER_OLD = 20_000, 20, 50  # requests leave no cycles: look rarely
-TELL_EVERY = 1.0  # s between what a process tells of its counts
-METRICS_PATIENCE = 2.0  # s
-LONGEST_LINE = 64 * 1024 * 1024  # bytes that the supervisor tells at once
 ADMIN_GRACE = 3.0  # s that admin requests in flight have at the end
-
-
-class Process:
-    """A child of the supervisor: its settings, its listening socket if it has one, and how it is told to
-    stop."""
-
-    def __init__(self, settings: Settings, slot: int, sock: socket.socket | None, reports: int) -> None:
-        self.settings = settings
-        self.slot = slot
-        self._sock = sock
-        self.stop = asyncio.Event()
-        self.hurry = asyncio.Event()  # told twice: cut what is in flight
-        self.status: dict[str, Any] = {}  # as the supervisor told it last
-        self.informed = asyncio.Event()
-        self.store_is_down = False  # it was, when this process first needed it
-        self.reports = Reports(reports)
-        self.since = 0  # ns since the epoch: when the supervisor began to count
-        self._metrics: asyncio.Future[list[Sample]] | None = None  # asked for
-        self._lifeline: asyncio.Task[None] | None = None
-
-    @property
-    def sock(self) -> socket.socket:
-        assert self._sock is not None
-        return self._sock
-
-    async def start(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
-        self._lifeline = loop.create_task(self._listen())
-
-    def _signalled(self) -> None:
-        if self.stop.is_set():
-            self.hurry.set()
-        self.stop.set()
-
-    def ready(self) -> None:
-        self.reports.tell({"ready": True})
-
-    def tell_upstreams(self, states: dict[str, str]) -> None:
-        self.reports.tell({"upstreams": states})
-
-    def refuse(self, why: str) -> None:
-        self.reports.tell({"refused": why})
-
-    async def metrics(self) -> list[Sample]:
-        """Of all processes, from the supervisor. Raises `Unavailable` if it does not answer."""
-        if self._metrics is None:
-            self._metrics = asyncio.get_running_loop().create_future()
-            self.reports.tell({"asks": "metrics"})
-        try:
-            async with asyncio.timeout(METRICS_PATIENCE):
-                return await asyncio.shield(self._metrics)
-        except TimeoutError as error:
-            self._metrics = None
-            raise Unavailable("the supervisor does not answer") from error
-
-    async def _listen(self) -> None:
-        """Status lines of the supervisor; the stream's end is its death."""
-        reader = asyncio.StreamReader(limit=LONGEST_LINE)
-        loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        async for line in reader:
-            told = orjson.loads(line)
-            if "metrics" in told:
-                self.since = told["since"]
-                if self._metrics is not None and not self._metrics.done():
-                    self._metrics.set_result(told["metrics"])
-                self._metrics = None
-                continue
-            self.status = told
-            self.informed.set()
-        logger.error("the supervisor is gone")
-        self.stop.set()
-        self.informed.set()
-
-
-async def run_worker(process: Process) -> None:
-    """Data plane. A store that is down at the start does not keep it from serving baselines."""
-    worker: Worker = build_worker(
-        process.settings, store_of(process.settings), slot=process.slot, random=random.SystemRandom().random
-    )
-    await worker.start(process.sock)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_AFTER, GC_AFTER_YOUNG, GC_AFTER_OLD)
-    worker.upstream.on_change = process.tell_upstreams
-    process.tell_upstreams(worker.upstream.states)
-    process.ready()
-    telling = asyncio.create_task(
-        tell(process, lambda: {"counts": counted(worker), "gauges": standing(worker)})
-    )
-    await worker.serve(process.stop)
-    await worker.drain(process.settings.timeouts.drain, process.hurry)
-    await worker.close()
-    telling.cancel()
-    process.reports.tell({"counts": counted(worker), "gauges": []})
-
-
-async def tell(process: Process, news: Callable[[], dict[str, list[Sample]]]) -> None:
-    """What a process counts, once a second; later if the supervisor has not read what was told before."""
-    while True:
-        await asyncio.sleep(TELL_EVERY)
-        try:
-            if not process.reports.busy:
-                process.reports.tell(news())
-        except Exception:  # counts are not worth a process
-            logger.exception("counts could not be told")
 
 
 async def run_services(process: Process) -> None:
@@ -183,7 +62,7 @@ async def run_services(process: Process) -> None:
         Entrance(
             loopback=entrance.is_loopback,
             bootstrap=entrance.bootstrap_token,
-            refusals=entrance.refusals_per_minute,
+            refusals=Budget(entrance.refusals_per_minute, entrance.refusals_per_day),
             streams=entrance.event_streams,
         ),
         own_of(process.settings, process.settings.signing_keys),
@@ -391,7 +270,6 @@ async def run_simulator(process: Process) -> None:
 
 
 ROLES: dict[str, Callable[[Process], Awaitable[None]]] = {
-    "worker": run_worker,
     "services": run_services,
     "controller": run_controller,
     "health": run_health,
@@ -399,34 +277,5 @@ ROLES: dict[str, Callable[[Process], Awaitable[None]]] = {
 }
 
 
-async def _run(process: Process, work: Callable[[Process], Awaitable[None]]) -> None:
-    await process.start()
-    try:
-        await work(process)
-    except ConfigError as error:
-        process.refuse(error.message)
-        sys.exit(REFUSED_EXIT)
-
-
-def main(arguments: list[str], roles: Mapping[str, Callable[[Process], Awaitable[None]]] = ROLES) -> None:
-    role, slot, listener, reports = arguments[0], *(int(value) for value in arguments[1:4])
-    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stream:
-        line = stream.readline()  # unbuffered: what follows is for the loop
-    if not line:
-        return  # the supervisor died before it said a word
-    settings = Settings.model_validate_json(line)
-    configure(settings.logs, f"{role}-{slot}")
-    sock = socket.socket(fileno=listener) if listener >= 0 else None
-
-    async def run() -> None:
-        process = Process(settings, slot, sock, reports)
-        try:
-            await _run(process, roles[role])
-        finally:
-            process.reports.close()
-
-    uvloop.run(run())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1:], ROLES)

@@ -33,7 +33,8 @@ RESTART_FIRST, RESTART_MOST = 0.2, 10.0  # s, doubling
 STABLE_AFTER = 30.0  # s of life after which the backoff starts anew
 KILL_GRACE = 5.0  # s beyond the drain limit
 ENTRY = "gateway.app"
-ENTRIES = {"judge": "gateway.judge"}  # what loads the OpenAI SDK is no module of the others
+# Each loads only what it needs: no worker the control plane, only the judge the OpenAI SDK.
+ENTRIES = {"worker": "gateway.dataplane", "judge": "gateway.judge"}
 HURRY_GRACE = 2.0  # s after being told twice
 LONGEST_REPORT = 16 * 1024 * 1024  # bytes
 

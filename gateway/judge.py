@@ -13,7 +13,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from gateway.app import Process, main, owner, tell, with_store
+from gateway.app import owner, with_store
 from gateway.control.cases import CaseBook
 from gateway.control.judging.anchoring import Watch
 from gateway.control.judging.asking import Examiner
@@ -33,6 +33,7 @@ from gateway.evals.calibration import Labelled, read_labelled
 from gateway.evals.drift import FEWEST
 from gateway.evals.rubric import Rubric, read_rubric
 from gateway.prices import PriceList
+from gateway.process import Process, main, tell
 from gateway.proxy.judging import rules_of
 from gateway.settings import EvalSettings, JudgeSettings, Settings
 from gateway.storage.base import Store

@@ -26,6 +26,7 @@ import msgspec
 from gateway.analysis.rules import Rules
 from gateway.domain.observation import Outcome, Pair
 from gateway.domain.policy import SHADOWED, Policy
+from gateway.stats.intervals import watched
 from gateway.stats.paired import Paired
 from gateway.stats.wealth import evidence_for
 
@@ -194,11 +195,10 @@ class ShadowState(msgspec.Struct):
             return "shadow:pairs", f"shadow: {self.pairs} pairs of {self.min_pairs}", None
         if self.complete < rules.completeness * self.pairs:
             causes = ", ".join(f"{cause} {count}" for cause, count in sorted(self.missing.items()))
-            return (
-                "shadow:completeness",
-                f"shadow: only {self.complete} of {self.pairs} pairs tell all that they should ({causes})",
-                "completeness",
-            )
+            told = f"shadow: {self.complete} of {self.pairs} pairs tell all that they should ({causes})"
+            if watched(self.complete, self.pairs, rules.completeness_alpha).high < rules.completeness:
+                return "shadow:completeness", told, "completeness"
+            return "shadow:completeness", f"{told}; these are too few to tell", None
         high = [(exp(min(test.harm.get(), TOP)), name) for name, test in self.tests.items()]
         e, name = max(high)
         if e >= policy.max_harm_e:

@@ -62,10 +62,12 @@ class RemoteOperations:
     async def version(self, prompt: str, number: int) -> VersionDetail:
         return await self._api.get(_path(prompt, "versions", number), VersionDetail)
 
-    async def push(self, text: str, source: str, by: By, *, into: str | None = None) -> Pushed:
+    async def push(
+        self, text: str, source: str, by: By, *, into: str | None = None, expected: int | None = None
+    ) -> Pushed:
         name = prompty.parse(text, source=source).name if into is None else into
         body = {"file": text, "source": source, "reason": by.reason}
-        return await self._api.send("POST", _path(name, "versions"), Pushed, body, by)
+        return await self._api.send("POST", _path(name, "versions"), Pushed, body, by, expected)
 
     async def record_gate(
         self, prompt: str, number: int, gate: Gate, by: By, *, expected: int | None = None
@@ -142,9 +144,9 @@ class RemoteOperations:
         body = {**asdict(wanted), "reason": by.reason}
         return await self._api.send("POST", "/v1/keys", NewKey, body, by)
 
-    async def revoke_key(self, id: str, by: By) -> KeyView:
+    async def revoke_key(self, id: str, by: By, *, expected: int | None = None) -> KeyView:
         path = f"/v1/keys/{quote(id, safe='')}/revoke"
-        return await self._api.send("POST", path, KeyView, {"reason": by.reason}, by)
+        return await self._api.send("POST", path, KeyView, {"reason": by.reason}, by, expected)
 
 
 class RemoteAdministration:
@@ -158,12 +160,13 @@ class RemoteAdministration:
         body = {"name": name, "role": role, "prompts": prompts, "reason": by.reason}
         return await self._api.send("POST", "/v1/tokens", Issued, body, by)
 
-    async def rotate_token(self, name: str, grace: float, by: By) -> Issued:
+    async def rotate_token(self, name: str, grace: float, by: By, *, expected: int | None = None) -> Issued:
         body = {"grace": grace, "reason": by.reason}
-        return await self._api.send("POST", _token(name, "rotate"), Issued, body, by)
+        return await self._api.send("POST", _token(name, "rotate"), Issued, body, by, expected)
 
-    async def revoke_token(self, name: str, by: By) -> TokenView:
-        return await self._api.send("POST", _token(name, "revoke"), TokenView, {"reason": by.reason}, by)
+    async def revoke_token(self, name: str, by: By, *, expected: int | None = None) -> TokenView:
+        body = {"reason": by.reason}
+        return await self._api.send("POST", _token(name, "revoke"), TokenView, body, by, expected)
 
     async def alerts(self, after: str, limit: int) -> DeliveryPage:
         query = urlencode({"limit": limit} | ({"after": after} if after else {}))

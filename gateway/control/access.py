@@ -10,16 +10,24 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from gateway.control.changes import Entry, record
+from gateway.control.changes import REFUSED, Entry, check_revision, record, told_since
 from gateway.control.plan import By
 from gateway.control.registry import list_all
 from gateway.domain.access import Caller, Role, Token, hash_of, is_valid, name_in, text_of
 from gateway.domain.names import NAME, check_name
-from gateway.errors import Conflict, InvalidValue, NotFound, TransitionRefused, Unauthorized
+from gateway.errors import (
+    Conflict,
+    InvalidValue,
+    NotFound,
+    PreconditionFailed,
+    TransitionRefused,
+    Unauthorized,
+)
 from gateway.storage import codec, keys
 from gateway.storage.base import Put, Store
 
@@ -42,6 +50,7 @@ class TokenView(msgspec.Struct, frozen=True):
     revoked_at: float
     revoked_by: str
     previous_until: float
+    revision: int = 0
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -98,10 +107,10 @@ class Access:
             made[:] = [token]
             return _entry("create_token", None, token, 0)
 
-        await record(self._store, by, planned)
-        return Issued(_view(made[0]), text_of(name, secret))
+        done = await record(self._store, by, planned)
+        return Issued(_view(made[0], done.revision), text_of(name, secret))
 
-    async def rotate(self, name: str, grace: float, by: By) -> Issued:
+    async def rotate(self, name: str, grace: float, by: By, *, expected: int | None = None) -> Issued:
         """A new secret; the one before it is good for another `grace` s."""
         if not 0.0 <= grace <= MAX_GRACE:
             raise InvalidValue(f"grace is 0 to {MAX_GRACE:.0f} seconds, not {grace}", param="grace")
@@ -118,9 +127,10 @@ class Access:
                 previous_until=now + grace if grace else 0.0,
             )
 
-        return Issued(_view(await self._change(name, "rotate_token", rotated, by)), text_of(name, secret))
+        view = await self._change(name, "rotate_token", rotated, by, expected)
+        return Issued(view, text_of(name, secret))
 
-    async def revoke(self, name: str, by: By) -> TokenView:
+    async def revoke(self, name: str, by: By, *, expected: int | None = None) -> TokenView:
         """At once, on every machine. One that is revoked stays so."""
 
         def revoked(token: Token, now: float) -> Token:
@@ -128,17 +138,17 @@ class Access:
                 return token
             return replace(token, revoked_at=now, revoked_by=by.actor)
 
-        return _view(await self._change(name, "revoke_token", revoked, by))
+        return await self._change(name, "revoke_token", revoked, by, expected)
 
     async def tokens(self) -> tuple[TokenView, ...]:
         documents = await list_all(self._store, keys.TOKENS)
-        return tuple(_view(codec.decode_document(document, Token)) for document in documents)
+        return tuple(_view(codec.decode_document(each, Token), each.revision) for each in documents)
 
     async def refused(self, by: By, subject: str, what: dict[str, object]) -> None:
         """Write down that somebody was refused."""
 
         async def planned(now: float) -> Entry | None:
-            return Entry("refused", subject, None, what)
+            return Entry(REFUSED, subject, None, what)
 
         await record(self._store, by, planned)
 
@@ -146,30 +156,52 @@ class Access:
         document = await self._store.get(keys.token(name))
         return None if document is None else codec.decode_document(document, Token)
 
-    async def _change(self, name: str, action: str, change: Callable[[Token, float], Token], by: By) -> Token:
+    async def _change(
+        self,
+        name: str,
+        action: str,
+        change: Callable[[Token, float], Token],
+        by: By,
+        expected: int | None,
+    ) -> TokenView:
+        """Raises `NotFound` or `PreconditionFailed`."""
         check_name(name, "token")
         made: list[Token] = []
+        revision = 0
 
         async def planned(now: float) -> Entry | None:
+            nonlocal revision
             document = await self._store.get(keys.token(name))
             if document is None:
                 raise NotFound(f"there is no token {name!r}", param="name")
+            revision = document.revision
+            if not check_revision(document, expected):
+                raise PreconditionFailed(
+                    await told_since(self._store, f"token:{name}", revision, expected or 0)
+                )
             before = codec.decode_document(document, Token)
             after = change(before, now)
             made[:] = [after]
             return None if after == before else _entry(action, before, after, document.revision)
 
-        await record(self._store, by, planned)
-        return made[0]
+        done = await record(self._store, by, planned)
+        return _view(made[0], done.revision or revision)
 
 
 def _entry(action: str, before: Token | None, after: Token, revision: int) -> Entry:
     put = Put(keys.token(after.name), codec.encode(after), revision)
-    told = None if before is None else msgspec.to_builtins(_view(before))
-    return Entry(action, f"token:{after.name}", told, msgspec.to_builtins(_view(after)), (put,))
+    told = None if before is None else _told(before)
+    return Entry(action, f"token:{after.name}", told, _told(after), (put,))
 
 
-def _view(token: Token) -> TokenView:
+def _told(token: Token) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(_view(token))
+    del told["revision"]
+    return told
+
+
+def _view(token: Token, revision: int = 0) -> TokenView:
+    """`revision`: what If-Match compares."""
     return TokenView(
         name=token.name,
         role=token.role,
@@ -180,4 +212,5 @@ def _view(token: Token) -> TokenView:
         revoked_at=token.revoked_at,
         revoked_by=token.revoked_by,
         previous_until=token.previous_until,
+        revision=revision,
     )

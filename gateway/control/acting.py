@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gateway.analysis.sampling import Rates, rates
 from gateway.analysis.verdict import Verdict
-from gateway.control import plan, stages
+from gateway.control import approvals, plan, stages
 from gateway.control.plan import By, Planned
 from gateway.domain.rollout import Deployment, Event, Rollout
 
@@ -42,6 +42,11 @@ def act(deployment: Deployment, verdict: Verdict, seen: Seen, now: float) -> Act
         return Act("roll_back", stages.roll_back(deployment, now=now, by=by))
     if rollout.phase == "paused":
         return None
+    if verdict.action in ("advance", "promote") and not rollout.in_watch:
+        wanted = approvals.asked(deployment)
+        if wanted is not None and wanted.missing:
+            planned = stages.hold(deployment, "approval", approvals.lacks(wanted), now=now)
+            return _if_new(deployment, Act("hold", planned))
     match verdict.action:
         case "advance" if rollout.in_watch:
             return Act("finish", stages.finish(deployment, now=now, by=by))

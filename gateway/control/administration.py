@@ -27,9 +27,11 @@ class Administration(Protocol):
 
     async def create_token(self, name: str, role: Role, prompts: tuple[str, ...], by: By) -> Issued: ...
 
-    async def rotate_token(self, name: str, grace: float, by: By) -> Issued: ...
+    async def rotate_token(
+        self, name: str, grace: float, by: By, *, expected: int | None = None
+    ) -> Issued: ...
 
-    async def revoke_token(self, name: str, by: By) -> TokenView: ...
+    async def revoke_token(self, name: str, by: By, *, expected: int | None = None) -> TokenView: ...
 
     async def alerts(self, after: str, limit: int) -> DeliveryPage:
         """What became of alerts, the newest first; `after` is the `next` of the page before, or ""."""
@@ -99,11 +101,11 @@ class StoreAdministration:
     async def create_token(self, name: str, role: Role, prompts: tuple[str, ...], by: By) -> Issued:
         return await self._access.create(name, role, prompts, by)
 
-    async def rotate_token(self, name: str, grace: float, by: By) -> Issued:
-        return await self._access.rotate(name, grace, by)
+    async def rotate_token(self, name: str, grace: float, by: By, *, expected: int | None = None) -> Issued:
+        return await self._access.rotate(name, grace, by, expected=expected)
 
-    async def revoke_token(self, name: str, by: By) -> TokenView:
-        return await self._access.revoke(name, by)
+    async def revoke_token(self, name: str, by: By, *, expected: int | None = None) -> TokenView:
+        return await self._access.revoke(name, by, expected=expected)
 
     async def alerts(
         self, after: str, limit: int, seen: Callable[[str], bool] = lambda prompt: True
@@ -124,7 +126,10 @@ class StoreAdministration:
         return await self._deliveries.get(id)
 
     async def retry_alert(self, id: str, by: By) -> Delivery:
-        return await self._deliveries.retry(id, by)
+        return (await self.retried(id, by))[0]
+
+    async def retried(self, id: str, by: By, *, expected: int | None = None) -> tuple[Delivery, int]:
+        return await self._deliveries.retry(id, by, expected=expected)
 
     async def test_alert(self, target: str, by: By) -> Sent:
         return Sent(f"{await self._deliveries.test(target, by)}-{target}")

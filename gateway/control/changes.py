@@ -15,16 +15,19 @@ from typing import Any, NamedTuple
 from gateway.control import audit
 from gateway.control.audit import Head
 from gateway.control.plan import By
+from gateway.domain.audit import AuditEntry
 from gateway.domain.names import check_name
 from gateway.domain.rollout import Deployment, Rollout
 from gateway.errors import Conflict, InvalidValue, PreconditionFailed, StoreRevised, Unavailable
 from gateway.storage import codec, keys
-from gateway.storage.base import Documents, Fence, Put
+from gateway.storage.base import Document, Documents, Fence, Put
 
 ATTEMPTS = 100  # one of all racers wins each round, so only that many racers at once could lose
 BACKOFF = 0.02  # s, the most that a loser waits after its first loss
 BACKOFF_MOST = 0.2  # s
 REPORTED = 5  # audit entries named in a conflict
+LOOKED_AT = 100  # for them, among those of refusals
+REFUSED = "refused"  # the action of an entry that tells of no change
 MAX_ACTOR, MAX_REASON = 200, 2000  # characters
 
 
@@ -53,7 +56,15 @@ class Done(NamedTuple):
     revision: int
 
 
+class Recorded(NamedTuple):
+    """The entry's number in the audit log and the commit's revision; zeros where nothing was written."""
+
+    entry: int
+    revision: int
+
+
 Plan = Callable[[Current], Awaitable[Change | None]]
+Standing = Callable[[Deployment], object]
 
 
 async def read_deployment(store: Documents, prompt: str) -> tuple[Deployment, int]:
@@ -72,25 +83,30 @@ async def commit(
     *,
     expected: int | None = None,
     steady: bool = True,
+    standing: Standing | None = None,
     fence: Fence | None = None,
 ) -> Done:
     """Carry out `plan`; None from it changes nothing. `expected` is the revision of the deployment that the
-    person saw; `steady` refuses if live version or rollout changed hands between two attempts; under a
-    `fence` only the lease's holder commits.
+    person saw; `steady` refuses if what `standing` tells of it (None: live version and rollout) changed
+    between two attempts; under a `fence` only the lease's holder commits.
 
     Raises `FenceLost`, `PreconditionFailed` or `Conflict` that tell what happened meanwhile, and whatever
     `plan` raises.
     """
     check_by(by)
-    seen: tuple[int | None, str | None] | None = None
+    seen: tuple[object, int] | None = None
+    tell = standing or holders
     for attempt in range(ATTEMPTS):
         current, head = await _read(store, prompt)
-        holders = _holders(current.deployment)
         if expected is not None and current.revision != expected:
-            raise PreconditionFailed(await _tell(store, current, expected))
-        if steady and seen is not None and seen != holders:
-            raise Conflict(f"{prompt} changed hands while this was under way: look at it, then try again")
-        seen = holders
+            raise PreconditionFailed(await told_since(store, prompt, current.revision, expected))
+        stands = tell(current.deployment)
+        if steady and seen is not None and seen[0] != stands:
+            raise Conflict(
+                "somebody else was faster: look at it, then try again; "
+                + await told_since(store, prompt, current.revision, seen[1])
+            )
+        seen = stands, seen[1] if seen is not None else current.revision
         change = await plan(current)
         if change is None:
             return Done(current.deployment, current.revision)
@@ -113,16 +129,15 @@ class Entry(NamedTuple):
     puts: tuple[Put, ...] = ()
 
 
-async def record(store: Documents, by: By, plan: Callable[[float], Awaitable[Entry | None]]) -> int:
-    """Write what `plan` makes of the store's time, in one commit; returns the entry's number. Of two writers
-    one plans again; a `plan` whose own documents moved finds out when it reads them. None from it writes
-    nothing, and is 0."""
+async def record(store: Documents, by: By, plan: Callable[[float], Awaitable[Entry | None]]) -> Recorded:
+    """Write what `plan` makes of the store's time, in one commit. Of two writers one plans again; a `plan`
+    whose own documents moved finds out when it reads them. None from it writes nothing."""
     check_by(by)
     for attempt in range(ATTEMPTS):
         head, tick = await asyncio.gather(audit.read_head(store), store.tick())
         entry = await plan(tick.now)
         if entry is None:
-            return 0
+            return Recorded(0, 0)
         told = audit.appended(
             head,
             at=tick.now,
@@ -133,8 +148,8 @@ async def record(store: Documents, by: By, plan: Callable[[float], Awaitable[Ent
             after=entry.after,
         )
         try:
-            await store.commit([*entry.puts, *told])
-            return 1 if head.entry is None else head.entry.sequence + 1
+            revision = await store.commit([*entry.puts, *told])
+            return Recorded(1 if head.entry is None else head.entry.sequence + 1, revision)
         except StoreRevised:
             await _back_off(attempt)
     raise Unavailable(f"{ATTEMPTS} others were faster; nothing was changed, try again", retry_after=1)
@@ -221,17 +236,42 @@ def _puts(current: Current, change: Change, head: Head, by: By) -> list[Put]:
     return [deployment, *change.puts, *entry]
 
 
-def _holders(deployment: Deployment) -> tuple[int | None, str | None]:
+def holders(deployment: Deployment) -> object:
     return deployment.live, None if deployment.rollout is None else deployment.rollout.id
 
 
-async def _tell(store: Documents, current: Current, expected: int) -> str:
-    prompt = current.deployment.prompt
-    page = await audit.read_page(store, limit=REPORTED, subject=prompt)
+def position(deployment: Deployment) -> object:
+    """All of a rollout that one person may change while another looks at it."""
+    rollout = deployment.rollout
+    if rollout is None:
+        return holders(deployment)
+    weight = rollout.weights[-1]
+    return holders(deployment), rollout.phase, rollout.stage, rollout.in_watch, weight.value
+
+
+def check_revision(found: Document | None, expected: int | None) -> bool:
+    """Whether a document is at the revision that a person saw (None: whichever it is)."""
+    return expected is None or (0 if found is None else found.revision) == expected
+
+
+async def told_since(store: Documents, subject: str, revision: int, expected: int) -> str:
+    """Who changed `subject` since revision `expected`, and how."""
+    page = await audit.read_page(store, limit=LOOKED_AT, subject=subject)
     lines = [
-        f"{entry.actor}: {entry.action}" + (f" ({entry.reason})" if entry.reason else "")
-        for entry in page.entries
+        said(entry)
+        for entry in [entry for entry in page.entries if entry.action != REFUSED][:REPORTED]
         if (document := await store.get(keys.audit(entry.sequence))) and document.revision > expected
     ]
     since = f"; since then {'; '.join(reversed(lines))}" if lines else ""
-    return f"{prompt} is at revision {current.revision}, not {expected}{since}"
+    return f"{subject} is at revision {revision}, not {expected}{since}"
+
+
+async def last_change(store: Documents, prompt: str) -> str:
+    """The newest change of a prompt, in words; "" without any."""
+    page = await audit.read_page(store, limit=LOOKED_AT, subject=prompt)
+    done = [entry for entry in page.entries if entry.action != REFUSED]
+    return f"the last change was {said(done[0])}" if done else ""
+
+
+def said(entry: AuditEntry) -> str:
+    return f"{entry.actor}: {entry.action}" + (f" ({entry.reason})" if entry.reason else "")

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
-from gateway.control import audit, views
+from gateway.control import approvals, audit, views
 from gateway.control.audit import AuditPage, Verification
 from gateway.control.baseline import read_beginning
 from gateway.control.case import Summary
@@ -53,7 +54,9 @@ class Operations(Protocol):
 
     async def version(self, prompt: str, number: int) -> VersionDetail: ...
 
-    async def push(self, text: str, source: str, by: By, *, into: str | None = None) -> Pushed:
+    async def push(
+        self, text: str, source: str, by: By, *, into: str | None = None, expected: int | None = None
+    ) -> Pushed:
         """`text` is a .prompty file; `source` its name for messages; `into` the prompt that it must name."""
 
     async def record_gate(
@@ -96,7 +99,7 @@ class Operations(Protocol):
 
     async def create_key(self, wanted: Wanted, by: By) -> NewKey: ...
 
-    async def revoke_key(self, id: str, by: By) -> KeyView: ...
+    async def revoke_key(self, id: str, by: By, *, expected: int | None = None) -> KeyView: ...
 
 
 class StoreOperations:
@@ -147,7 +150,7 @@ class StoreOperations:
         digest = None if live is None else (await self._registry.version(prompt, live)).digest
         rollout = None
         if deployment.rollout is not None:
-            rollout = await self._rollout_view(deployment.rollout)
+            rollout = await self._rollout_view(deployment.rollout, deployment)
         return DeploymentView(prompt, revision, live, digest, rollout, deployment.expiry, deployment.labels)
 
     async def version(self, prompt: str, number: int) -> VersionDetail:
@@ -157,17 +160,20 @@ class StoreOperations:
         view = views.version_view(deployment, version, history[-1].metadata if history else Metadata())
         return VersionDetail(view, version.content, history)
 
-    async def push(self, text: str, source: str, by: By, *, into: str | None = None) -> Pushed:
+    async def push(
+        self, text: str, source: str, by: By, *, into: str | None = None, expected: int | None = None
+    ) -> Pushed:
         file = prompty.parse(text, source=source)
         if into is not None and into != file.name:
             raise InvalidValue(f"{source}: the file is of prompt {file.name!r}, not {into!r}", param="name")
-        return await self._registry.push(file, by)
+        return await self._registry.push(file, by, expected=expected)
 
     async def record_gate(
         self, prompt: str, number: int, gate: Gate, by: By, *, expected: int | None = None
     ) -> VersionView:
         done = await self._registry.record_gate(prompt, number, gate, by, expected=expected)
-        return await self._version_view(done.deployment, await self._registry.version(prompt, number))
+        version = await self._registry.version(prompt, number)
+        return replace(await self._version_view(done.deployment, version), revision=done.revision)
 
     async def start(self, prompt: str, what: Start, by: By, *, expected: int | None = None) -> DeploymentView:
         await self._rollouts.start(prompt, what, by, expected=expected)
@@ -196,6 +202,7 @@ class StoreOperations:
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]:
         now = (await self._store.tick()).now
+        deployment, _ = await self._registry.deployment(prompt)
         history = await self._rollouts.history(prompt)
         found = [
             codec.decode_document(document, Summary)
@@ -206,7 +213,7 @@ class StoreOperations:
             [
                 views.rollout_view(rollout, now, shown.get(rollout.id))
                 if rollout.phase in FINAL
-                else await self._rollout_view(rollout)
+                else await self._rollout_view(rollout, deployment)
                 for rollout in history
             ]
         )
@@ -242,15 +249,16 @@ class StoreOperations:
     async def create_key(self, wanted: Wanted, by: By) -> NewKey:
         return await self._keys.create(wanted, by)
 
-    async def revoke_key(self, id: str, by: By) -> KeyView:
-        return await self._keys.revoke(id, by)
+    async def revoke_key(self, id: str, by: By, *, expected: int | None = None) -> KeyView:
+        return await self._keys.revoke(id, by, expected=expected)
 
-    async def _rollout_view(self, rollout: Rollout) -> RolloutView:
+    async def _rollout_view(self, rollout: Rollout, deployment: Deployment) -> RolloutView:
         """Of one that runs."""
         shown = await self._store.get(keys.verdict(rollout.prompt, rollout.id))
         summary = None if shown is None else codec.decode_document(shown, Summary)
         known = await read_beginning(self._store, rollout.id)
-        return views.rollout_view(rollout, (await self._store.tick()).now, summary, known)
+        view = views.rollout_view(rollout, (await self._store.tick()).now, summary, known)
+        return replace(view, approvals=approvals.asked(deployment))
 
     async def _version_view(self, deployment: Deployment, version: Version) -> VersionView:
         history = await self._registry.metadata_history(version.prompt, version.number)

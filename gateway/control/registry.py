@@ -49,7 +49,8 @@ class DigestEntry(msgspec.Struct, frozen=True):
 
 
 class Pushed(msgspec.Struct, frozen=True):
-    """What a push came to: `created` a version, or changed the metadata of one, or neither."""
+    """What a push came to: `created` a version, or changed the metadata of one, or neither. `revision`: the
+    deployment's afterwards."""
 
     prompt: str
     version: int
@@ -57,13 +58,14 @@ class Pushed(msgspec.Struct, frozen=True):
     created: bool
     metadata_changed: bool
     gate: Gate
+    revision: int = 0
 
 
 class Registry:
     def __init__(self, store: Documents) -> None:
         self.store = store
 
-    async def push(self, file: PromptFile, by: By) -> Pushed:
+    async def push(self, file: PromptFile, by: By, *, expected: int | None = None) -> Pushed:
         """Make a version of the file's content, or find the one it is. Raises `InvalidValue`."""
         content_digest = digest(file.content)
         by = by if by.reason else by._replace(reason=file.metadata.change)
@@ -80,9 +82,10 @@ class Registry:
             change, outcome = _described(current, file, number, content_digest, history, by)
             return change
 
-        await commit(self.store, check_name(file.name, "prompt"), by, planned, steady=False)
+        name = check_name(file.name, "prompt")
+        done = await commit(self.store, name, by, planned, expected=expected, steady=False)
         assert outcome is not None
-        return outcome
+        return msgspec.structs.replace(outcome, revision=done.revision)
 
     async def record_gate(
         self, prompt: str, number: int, gate: Gate, by: By, *, expected: int | None = None
@@ -95,7 +98,8 @@ class Registry:
             before = current.deployment.gates.get(number)
             stamped = msgspec.structs.replace(gate, at=gate.at or current.now)
             planned = plan.set_gate(current.deployment, number, stamped, now=current.now, by=by)
-            after = {"version": number, "gate": msgspec.to_builtins(stamped)}
+            live = current.deployment.live
+            after = {"version": number, "gate": msgspec.to_builtins(stamped), "live": live}
             if planned.ended is not None:
                 after |= summary(planned.deployment) | ending(planned.ended)
             return Change(

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.control import plan
+import msgspec
+
+from gateway.control import approvals, plan
 from gateway.control.baseline import beginning_of, read_past
 from gateway.control.case import rules_of
 from gateway.control.changes import (
@@ -21,22 +23,27 @@ from gateway.control.changes import (
     archived,
     commit,
     ending,
+    holders,
+    last_change,
+    position,
     read_deployment,
     summary,
 )
+from gateway.control.emergency import evaluated_afterwards
 from gateway.control.plan import By, Planned, Under
 from gateway.control.registry import Registry, list_all
 from gateway.control.retention import Kept
 from gateway.domain.names import check_name
 from gateway.domain.policy import POLICIES, Policy
 from gateway.domain.rollout import Event, Rollout, Weight
-from gateway.errors import InvalidValue, NotFound
+from gateway.errors import InvalidValue, NotFound, TransitionRefused
 from gateway.storage import codec, keys
 from gateway.storage.base import Documents, Put
 
 ID_BYTES = 6  # what a request id has room for; as hex digits it is a name
 SALT_BYTES = 16
 DEFAULT_POLICY = "standard"
+INSISTENT: frozenset[Event] = frozenset({"roll_back", "abort"})  # meant, whatever the weight is meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +127,30 @@ class Rollouts:
         await self._registry.deployment(prompt)
 
         async def planned(current: Current) -> Change | None:
+            if event == "approve":
+                return await self._approval(current, by)
+            if event in ("promote", "set_weight"):
+                approvals.require(current.deployment, weight=1.0 if weight is None else weight)
             result = plan.change(current.deployment, event, weight=weight, now=current.now, by=by)
             return change_of(current, result, event)
 
-        return await commit(self._store, prompt, by, planned, expected=expected)
+        standing = holders if event in INSISTENT else position
+        try:
+            return await commit(self._store, prompt, by, planned, expected=expected, standing=standing)
+        except TransitionRefused as error:
+            last = await last_change(self._store, prompt)
+            raise TransitionRefused(f"{error.message}; {last}", param=error.param) from error
+
+    async def _approval(self, current: Current, by: By) -> Change | None:
+        """With who has approved what in the audit log."""
+        deployment = current.deployment
+        candidate = plan.running(deployment).candidate
+        author = (await self._registry.version(deployment.prompt, candidate)).created_by
+        change = change_of(current, approvals.approve(deployment, author, by=by, now=current.now), "approve")
+        if change is None:
+            return None
+        found = approvals.asked(change.deployment)
+        return change._replace(after=change.after | {"approvals": msgspec.to_builtins(found)})
 
     async def deploy(
         self,
@@ -137,8 +164,12 @@ class Rollouts:
     ) -> Done:
         """Make `version` live at once, whatever runs; see `plan.deploy`."""
         await self._registry.version(prompt, version)
+        metadata = (await self._registry.metadata_history(prompt, version))[-1].metadata
 
         async def planned(current: Current) -> Change | None:
+            rollout = current.deployment.rollout
+            if not emergency and rollout is not None and rollout.candidate == version:
+                approvals.require(current.deployment, weight=1.0)
             result = plan.deploy(
                 current.deployment,
                 version,
@@ -147,6 +178,9 @@ class Rollouts:
                 now=current.now,
                 by=by,
             )
+            if emergency and result.deployment is not current.deployment:
+                deployment = evaluated_afterwards(result.deployment, version, metadata)
+                result = result._replace(deployment=deployment)
             return change_of(current, result, "emergency_deploy" if emergency else "deploy")
 
         return await commit(self._store, prompt, by, planned, expected=expected, steady=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.analysis.reach import plan
+from gateway.control.approvals import Approvals, next_stage
 from gateway.control.baseline import Beginning
 from gateway.control.case import Summary
 from gateway.control.registry import MetadataEntry
@@ -32,7 +33,7 @@ class RolloutView(msgspec.Struct, frozen=True):
     Under a `policy` (empty: by hand) it is in `stage` number `stage` of `stages`, from 0, or in its `watch`,
     or before them in its `shadow` stage, since `stage_since`; `hold` is why it waits, `evidence` what the
     controller found last. `warnings`: that the policy cannot decide within its maximum bake at the traffic
-    that is seen, and what could be."""
+    that is seen, and what could be. `approvals`: of the next stage, null where it asks for none."""
 
     id: str
     prompt: str
@@ -60,6 +61,7 @@ class RolloutView(msgspec.Struct, frozen=True):
     raises: int = 0
     evidence: Summary | None = None
     warnings: tuple[str, ...] = ()
+    approvals: Approvals | None = None
 
 
 class DeploymentView(msgspec.Struct, frozen=True):
@@ -76,7 +78,8 @@ class DeploymentView(msgspec.Struct, frozen=True):
 
 
 class VersionView(msgspec.Struct, frozen=True):
-    """`state` is derived from gate and deployment; `metadata` is the newest."""
+    """`state` is derived from gate and deployment; `metadata` is the newest. `revision`: the deployment's,
+    where a change was answered with this."""
 
     number: int
     digest: str
@@ -85,6 +88,7 @@ class VersionView(msgspec.Struct, frozen=True):
     created_at: float
     created_by: str
     metadata: Metadata
+    revision: int = 0
 
 
 class VersionDetail(msgspec.Struct, frozen=True):
@@ -188,8 +192,10 @@ def _per_hour(evidence: Summary | None, known: Beginning | None) -> float | None
 
 def possible(rollout: Rollout) -> tuple[Event, ...]:
     """What a person may ask for now: a watch is begun once, and ended only where there is one."""
-    idle: Event = "promote" if rollout.in_watch else "finish"
-    return tuple(event for event in events_from(rollout.phase) if event != idle)
+    idle: set[Event] = {"promote" if rollout.in_watch else "finish"}
+    if rollout.policy is None or next_stage(rollout) not in rollout.policy.approvals:
+        idle.add("approve")
+    return tuple(event for event in events_from(rollout.phase) if event not in idle)
 
 
 def version_view(deployment: Deployment, version: Version, metadata: Metadata) -> VersionView:

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.domain.audit import AuditEntry
 
-AlertEvent = Literal["rollback", "promotion", "hold", "incident", "emergency", "release", "test"]
+AlertEvent = Literal["rollback", "promotion", "hold", "incident", "judge", "emergency", "release", "test"]
 EVENTS: tuple[AlertEvent, ...] = get_args(AlertEvent)
 TARGET = "alert:"  # + name: the subject of a test
 
@@ -27,6 +27,7 @@ _BY_ACTION: dict[str, AlertEvent] = {
     "revert": "emergency",
     "test_alert": "test",
 }
+_BY_HOLD: dict[str, AlertEvent] = {"incident": "incident", "judge": "judge", "completeness": "judge"}
 _SAYS = {
     "roll_back": "version {candidate} was rolled back; version {live} serves everyone",
     "watch": "version {candidate} is live and watched",
@@ -34,6 +35,8 @@ _SAYS = {
     "finish": "version {candidate} is live for everyone",
     "hold": "the rollout of version {candidate} waits ({hold})",
     "release": "the rollout of version {candidate} goes on",
+    "advance": "the rollout of version {candidate} goes on: its next stage has begun",
+    "record_gate": "version {live}, which is live, has failed its suite",
     "emergency_deploy": "version {live} is live by an emergency deploy",
     "revert": "the emergency deploy has expired: version {live} is live again",
     "test_alert": "a test: nothing has happened",
@@ -60,14 +63,12 @@ class Alert(msgspec.Struct, frozen=True):
 
 def alert_of(entry: AuditEntry) -> Alert | None:
     """The alert that an entry of the audit log is, if it is one."""
-    event = _BY_ACTION.get(entry.action)
+    after = _object(entry.after)
+    rollout = _object(after.get("rollout") or after.get("ended"))
+    hold = rollout.get("hold")
+    event = _event(entry, after, hold)
     if event is None:
         return None
-    after: dict[str, Any] = entry.after if isinstance(entry.after, dict) else {}
-    rollout: dict[str, Any] = after.get("rollout") or after.get("ended") or {}
-    hold = rollout.get("hold")
-    if event == "hold" and hold == "incident":
-        event = "incident"
     known = {"candidate": rollout.get("candidate"), "live": after.get("live"), "hold": hold}
     prompt = "" if event == "test" else entry.subject
     summary = _SAYS[entry.action].format(**known)
@@ -85,6 +86,22 @@ def alert_of(entry: AuditEntry) -> Alert | None:
         hold=hold,
         entry=entry.sequence,
     )
+
+
+def _event(entry: AuditEntry, after: dict[str, Any], hold: str | None) -> AlertEvent | None:
+    match entry.action:
+        case "hold":
+            return _BY_HOLD.get(hold or "", "hold")
+        case "advance":  # which ends a hold, too
+            return "release" if _object(_object(entry.before).get("rollout")).get("hold") else None
+        case "record_gate":  # of what an emergency deploy made live before it was known
+            failed = _object(after.get("gate")).get("state") == "failed"
+            return "emergency" if failed and after.get("version") == after.get("live") else None
+    return _BY_ACTION.get(entry.action)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def target_of(entry: AuditEntry) -> str:

@@ -24,6 +24,8 @@ GATES = ("judge", "safety", "errors", "latency_p50", "latency_p90", "cost")
 SHADOWED = ("judge", "safety", "errors")  # what a replay of a stable request can show
 ALPHA_BUDGET = 0.05
 MOST_TURN = 100
+WATCH = "watch"  # the stage after all planned ones
+MOST_APPROVALS = 20
 
 _ALPHAS = dict(zip(FAMILIES, (0.015, 0.01, 0.01, 0.01, 0.0025, 0.0025), strict=True))
 _SHADOW_ALPHAS = {"judge": 0.01, "safety": 0.005, "errors": 0.005}
@@ -109,6 +111,7 @@ class Policy(msgspec.Struct, frozen=True):
     judged_first: float = 3.0  # judged stable sessions for each judged canary one, in the first stage
     judged_later: float = 1.0
     judged_turn: int = 1  # of a judged session the answer to its user's so many-th message
+    approvals: dict[str, int] = {}  # by stage (2, 3, …, watch): people who must approve before it
     shadow: Shadow | None = None
 
     def __post_init__(self) -> None:
@@ -118,6 +121,7 @@ class Policy(msgspec.Struct, frozen=True):
         _known("gates", self.gates, GATES)
         self._check_numbers()
         self._check_stages()
+        self._check_approvals()
         if self.shadow is not None and not set(self.gates) & set(SHADOWED):
             raise InvalidValue(
                 f"a shadow stage decides gates among {', '.join(SHADOWED)}; the policy has none of them",
@@ -143,6 +147,16 @@ class Policy(msgspec.Struct, frozen=True):
             raise InvalidValue(f"judged_turn is a number from 1 to {MOST_TURN}", param="judged_turn")
         if self.min_units < 1 or min(self.stable_per_canary, self.judged_first, self.judged_later) <= 0.0:
             raise InvalidValue("min_units and the ratios of stable to canary are above 0", param="policy")
+
+    def _check_approvals(self) -> None:
+        first = 2 if self.shadow is None else 1
+        stages = (*map(str, range(first, len(self.stages) + 1)), WATCH)
+        _known("approvals", self.approvals, stages)
+        if not all(1 <= needs <= MOST_APPROVALS for needs in self.approvals.values()):
+            raise InvalidValue(
+                f"a stage is approved by 1 to {MOST_APPROVALS} people; leave it out for none",
+                param="approvals",
+            )
 
     def _check_stages(self) -> None:
         if not self.stages or len(self.stages) != len(self.min_bake):
@@ -224,6 +238,8 @@ def _read(key: str, value: Any) -> Any:
     """One field as YAML has it, in seconds and shares."""
     if key == "min_bake" and isinstance(value, list):
         return [seconds(each) for each in value]
+    if key == "approvals" and isinstance(value, dict):
+        return {str(stage): needs for stage, needs in value.items()}
     if key == "max_bake":
         return seconds(value)
     if key == "tolerance" and isinstance(value, dict):

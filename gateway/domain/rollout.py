@@ -25,6 +25,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from gateway.domain.approval import Approval
 from gateway.domain.names import check_name
 from gateway.domain.policy import Policy
 from gateway.domain.prompt import Gate
@@ -39,6 +40,7 @@ Event = Literal[
     "finish",
     "roll_back",
     "abort",
+    "approve",
     "advance",
     "watch",
     "raise_weight",
@@ -72,6 +74,8 @@ TRANSITIONS: dict[tuple[Phase, Event], Transition] = {
     ("paused", "roll_back"): Transition("rolled_back", "serve the baseline to everyone: it did harm"),
     ("progressing", "abort"): Transition("aborted", "serve the baseline to everyone: stopped by a person"),
     ("paused", "abort"): Transition("aborted", "serve the baseline to everyone: stopped by a person"),
+    ("progressing", "approve"): Transition("progressing", "approve the next stage"),
+    ("paused", "approve"): Transition("paused", "approve the next stage"),
     ("progressing", "advance"): Transition("progressing", "go to the next stage", person=False),
     ("progressing", "watch"): Transition("progressing", "make the candidate live, watch it", person=False),
     ("paused", "watch"): Transition("paused", "make the candidate live, watch it", person=False),
@@ -157,6 +161,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     raises: int = 0
     paused_at: float = 0.0
     paused_before: float = 0.0
+    approvals: tuple[Approval, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.id, "rollout")

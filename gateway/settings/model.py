@@ -36,7 +36,10 @@ class Admin(Section):
     bootstrap_token: Annotated[str, Field(min_length=32)] | None = None
     """An admin's token that is good while it stands here, such as `${env:PROMPT_CANARY_BOOTSTRAP}`."""
     refusals_per_minute: Annotated[int, Field(ge=0)] = 60
-    """Audit entries a minute for refused requests; what is beyond is counted in the next one."""
+    """Audit entries a minute for refused requests of one caller; what is beyond is counted in the next one.
+    All callers without a good token count as one."""
+    refusals_per_day: Annotated[int, Field(ge=0)] = 1000
+    """The same for a day."""
     event_streams: Annotated[int, Field(ge=0, le=10_000)] = 32
     """Open streams of `/v1/events`; one more is refused with 503."""
 

@@ -6,7 +6,7 @@ from typing import Any
 from gateway.simulator.draws import Draws, normal
 from gateway.simulator.scenario import Judge
 from gateway.simulator.schema import Known, number_within
-from gateway.simulator.text import marked_quality
+from gateway.simulator.text import marked_answers, marked_quality
 
 OWN_SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -37,7 +37,8 @@ def perceived(judge: Judge, transcript: str, draws: Draws) -> float:
     """The score before it is put on a scale."""
     marked = marked_quality(transcript)
     seen = judge.unmarked if marked is None else marked
-    return min(max(seen + judge.bias + judge.noise * normal(draws.noise), 0.0), 1.0)
+    place = judge.order_bias if marked_answers(transcript) > 1 else 0.0
+    return min(max(seen + judge.bias + place + judge.noise * normal(draws.noise), 0.0), 1.0)
 
 
 def on_scale(schema: Mapping[str, Any], score: float) -> Any:

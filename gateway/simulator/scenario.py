@@ -109,6 +109,8 @@ class Judge(Section):
     """Standard deviation of the judge's error."""
     bias: Annotated[float, Field(ge=-1, le=1)] = 0.0
     """Mean of the judge's error."""
+    order_bias: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """What an answer gets more for standing after another marked one."""
     unmarked: Rate = 0.5
     """Score of an answer that carries no quality mark."""
     behaviour: Behaviour = Behaviour()

@@ -38,6 +38,11 @@ def marked_quality(text: str) -> float | None:
     return float(found[-1]) if found else None
 
 
+def marked_answers(text: str) -> int:
+    """Return how many marked answers are in `text`."""
+    return len(_MARK.findall(text))
+
+
 def tokens_of(size: int) -> int:
     """Tokens of `size` bytes of text, by the usual four bytes a token."""
     return (size + 3) // 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ from gateway.web.events import STREAMS, Streams
 from gateway.web.fleet import ADMINISTRATION
 from gateway.web.guard import LOOPBACK, guard
 from gateway.web.library import LIBRARY
-from gateway.web.once import once
+from gateway.web.refusals import Budget, Refusals
 from gateway.web.route import CALLER, OPERATIONS, STORE, Route
 
 MAX_BODY = 2 * 1024 * 1024  # bytes: a prompt file of the largest size, escaped in JSON
@@ -43,12 +44,12 @@ READINESS = web.AppKey[Readiness]("readiness")
 
 class Entrance(NamedTuple):
     """How the port is reached: from this machine only (`loopback`), or with tokens; `bootstrap` is one that
-    the configuration has. `refusals`: audit entries a minute for those who are refused. `streams`: open ones
+    the configuration has. `refusals`: audit entries for those who are refused. `streams`: open ones
     of events."""
 
     loopback: bool = True
     bootstrap: str | None = None
-    refusals: int = 60
+    refusals: Budget = Budget()
     streams: int = 32
 
 
@@ -105,7 +106,9 @@ def build_admin(
     app[LIBRARY] = StoreLibrary(store, policies, own.signing_keys)
     app[READINESS] = readiness
     app[LOOPBACK] = entrance.loopback
-    door = Door(access, refusals=entrance.refusals)
+    refusals = Refusals(access, entrance.refusals, time.monotonic)
+    app.cleanup_ctx.append(refusals.run)
+    door = Door(access, refusals)
     app[STREAMS] = Streams(entrance.streams, lambda request: access.caller(bearer(request)))
     app.on_shutdown.append(app[STREAMS].close)
     app.add_routes([_served(route, door) for route in ROUTES])
@@ -126,7 +129,7 @@ def _served(route: Route, door: Door) -> web.RouteDef:
 
         async def admitted(request: web.Request) -> web.StreamResponse:
             request[CALLER] = await door.admit(request, route)
-            return await (once(request, route) if route.once else route.handler(request))
+            return await door.serve(request, route)
 
         handler = admitted
     return (

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from gateway.control.administration import DeliveryPage, Sent
 from gateway.control.alerts.outbox import Delivery
-from gateway.errors import InvalidValue, NotFound, TransitionRefused
+from gateway.errors import InvalidValue, NotFound, PreconditionFailed, TransitionRefused
 from gateway.web import requests
 from gateway.web.answers import answer
 from gateway.web.door import out_of_reach
@@ -29,7 +29,9 @@ async def retry_alert(request: web.Request) -> web.Response:
     prompt = (await request.app[ADMINISTRATION].alert(id)).alert.prompt
     if not caller.may_see(prompt):
         raise out_of_reach(caller, prompt)
-    return answer(await request.app[ADMINISTRATION].retry_alert(id, requests.by(request, body.reason)))
+    by, expected = requests.by(request, body.reason), requests.expected(request)
+    delivery, revision = await request.app[ADMINISTRATION].retried(id, by, expected=expected)
+    return answer(delivery, revision=revision)
 
 
 async def test_alert(request: web.Request) -> web.Response:
@@ -51,12 +53,16 @@ ROUTES = (
         body=requests.TargetBody,
         errors=(NotFound,),
         fleet=True,
+        once=True,
     ),
     Route(
         *("POST", "/v1/alerts/{delivery}/retry", "retry_alert", "Ask for a dead letter again", retry_alert),
         role="operator",
         answers={200: Delivery},
         body=requests.ReasonBody,
-        errors=(NotFound, TransitionRefused),
+        errors=(NotFound, TransitionRefused, PreconditionFailed),
+        changes=True,
+        etag=True,
+        once=True,
     ),
 )

@@ -2,38 +2,32 @@
 
 While there has never been a token, whoever reaches the port on loopback may do everything. From the first
 token on, or with one in the configuration, every operation but health and documentation needs one. Who is
-refused is in the audit log, as many a minute as the settings say, so that nobody fills the store.
+refused is in the audit log (`refusals`): at the door, or by a rule that it ran into.
 """
 
 from __future__ import annotations
 
-import logging
-import time
-
 from aiohttp import web
 
 from gateway.control.access import Access
+from gateway.control.changes import MAX_REASON, check_by
 from gateway.control.plan import By
 from gateway.domain.access import Caller
 from gateway.domain.names import NAME
-from gateway.errors import ClientError, Forbidden, GatewayError, Unauthorized
-from gateway.web.route import Route
-
-logger = logging.getLogger(__name__)
+from gateway.errors import Forbidden, GateNotPassed, GatewayError, TransitionRefused, Unauthorized
+from gateway.web import requests
+from gateway.web.once import once
+from gateway.web.refusals import Refusals
+from gateway.web.route import CALLER, Route
 
 NOBODY = "anonymous"
-MINUTE = 60.0  # s
+RULES = (Forbidden, GateNotPassed, TransitionRefused)
 
 
 class Door:
-    """`refusals`: audit entries a minute."""
-
-    def __init__(self, access: Access, *, refusals: int) -> None:
+    def __init__(self, access: Access, refusals: Refusals) -> None:
         self.access = access
         self._refusals = refusals
-        self._minute = 0.0
-        self._written = 0
-        self._left_out = 0
 
     async def admit(self, request: web.Request, route: Route) -> Caller:
         """Who asks. Raises `Unauthorized` or `Forbidden`."""
@@ -48,26 +42,33 @@ class Door:
             raise refusal
         return caller
 
-    async def refuse(self, request: web.Request, route: Route, who: str, error: ClientError) -> None:
-        """Write it down; the answer does not depend on whether that is possible."""
-        prompt = request.match_info.get("prompt", "")
-        logger.warning("%s was refused %s %s: %s", who, request.method, request.path, error.message)
-        now = time.monotonic()
-        if now >= self._minute + MINUTE:
-            self._minute, self._written = now, 0
-        if self._written >= self._refusals:
-            self._left_out += 1
-            return
-        self._written += 1
-        what: dict[str, object] = {"operation": route.name, "needs": route.role, "code": error.code}
-        if self._left_out:
-            what["left_out"] = self._left_out  # refusals before this one that are not written down
-        subject = prompt if NAME.match(prompt) else ""
+    async def serve(self, request: web.Request, route: Route) -> web.StreamResponse:
+        """The operation, once the caller is known. What its rules refuse is written down as well."""
         try:
-            await self.access.refused(By(who, error.message), subject, what)
-            self._left_out = 0
-        except GatewayError as problem:
-            logger.error("a refusal is not in the audit log: %s", problem.message)
+            return await (once(request, route) if route.once else route.handler(request))
+        except RULES as error:
+            if route.method != "GET" or isinstance(error, Forbidden):
+                await self.refuse(request, route, request[CALLER].name, error)
+            raise
+
+    async def refuse(self, request: web.Request, route: Route, who: str, error: GatewayError) -> None:
+        prompt = request.match_info.get("prompt", "")
+        what: dict[str, object] = {"operation": route.name, "needs": route.role, "code": error.code}
+        subject = prompt if NAME.match(prompt) else ""
+        await self._refusals.write(
+            who, By(self._actor(request, who), error.message[:MAX_REASON]), subject, what
+        )
+
+    def _actor(self, request: web.Request, who: str) -> str:
+        """With what an admitted caller says of itself, if an audit entry can hold it."""
+        if CALLER not in request:
+            return who
+        by = requests.by(request, "")
+        try:
+            check_by(by)
+        except GatewayError:
+            return who
+        return by.actor
 
 
 def why_not(caller: Caller, route: Route, prompt: str | None) -> Forbidden | None:

@@ -7,7 +7,7 @@ from aiohttp import web
 from gateway.control.access import Issued, Tokens, TokenView
 from gateway.control.administration import StoreAdministration
 from gateway.control.audit import AuditPage, Verification
-from gateway.errors import Conflict, InvalidValue, NotFound, TransitionRefused
+from gateway.errors import Conflict, InvalidValue, NotFound, PreconditionFailed, TransitionRefused
 from gateway.web import requests
 from gateway.web.answers import answer
 from gateway.web.prompts import BEFORE
@@ -39,19 +39,23 @@ async def create_token(request: web.Request) -> web.Response:
     body = await requests.read_body(request, requests.TokenBody)
     by = requests.by(request, body.reason)
     issued = await request.app[ADMINISTRATION].create_token(body.name, body.role, body.prompts, by)
-    return answer(issued, status=201)
+    return answer(issued, status=201, revision=issued.token.revision)
 
 
 async def rotate_token(request: web.Request) -> web.Response:
     body = await requests.read_body(request, requests.RotateBody)
     by = requests.by(request, body.reason)
-    return answer(await request.app[ADMINISTRATION].rotate_token(request.match_info["token"], body.grace, by))
+    name, expected = request.match_info["token"], requests.expected(request)
+    issued = await request.app[ADMINISTRATION].rotate_token(name, body.grace, by, expected=expected)
+    return answer(issued, revision=issued.token.revision)
 
 
 async def revoke_token(request: web.Request) -> web.Response:
     body = await requests.read_body(request, requests.ReasonBody)
     by = requests.by(request, body.reason)
-    return answer(await request.app[ADMINISTRATION].revoke_token(request.match_info["token"], by))
+    name, expected = request.match_info["token"], requests.expected(request)
+    view = await request.app[ADMINISTRATION].revoke_token(name, by, expected=expected)
+    return answer(view, revision=view.revision)
 
 
 ROUTES = (
@@ -77,19 +81,29 @@ ROUTES = (
         body=requests.TokenBody,
         errors=(Conflict,),
         fleet=True,
+        etag=True,
+        once=True,
+        secret="secret",
     ),
     Route(
         *("POST", f"{TOKEN}/rotate", "rotate_token", "A new secret for a token", rotate_token, "admin"),
         answers={200: Issued},
         body=requests.RotateBody,
-        errors=(NotFound, TransitionRefused),
+        errors=(NotFound, TransitionRefused, PreconditionFailed),
         fleet=True,
+        changes=True,
+        etag=True,
+        once=True,
+        secret="secret",
     ),
     Route(
         *("POST", f"{TOKEN}/revoke", "revoke_token", "A token is good no longer", revoke_token, "admin"),
         answers={200: TokenView},
         body=requests.ReasonBody,
-        errors=(NotFound,),
+        errors=(NotFound, PreconditionFailed),
         fleet=True,
+        changes=True,
+        etag=True,
+        once=True,
     ),
 )

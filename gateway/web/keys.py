@@ -7,7 +7,7 @@ from aiohttp import web
 
 from gateway.control.client_keys import KeyPage, KeyView, NewKey
 from gateway.domain.client_key import Permission, Wanted
-from gateway.errors import InvalidValue, NotFound
+from gateway.errors import InvalidValue, NotFound, PreconditionFailed
 from gateway.web import requests
 from gateway.web.answers import answer
 from gateway.web.route import OPERATIONS, Route
@@ -29,15 +29,16 @@ async def list_keys(request: web.Request) -> web.Response:
 async def create_key(request: web.Request) -> web.Response:
     body = await requests.read_body(request, KeyBody)
     wanted = Wanted(body.name, body.prompts, body.permissions, body.rate, body.burst)
-    return answer(
-        await request.app[OPERATIONS].create_key(wanted, requests.by(request, body.reason)), status=201
-    )
+    made = await request.app[OPERATIONS].create_key(wanted, requests.by(request, body.reason))
+    return answer(made, status=201, revision=made.revision)
 
 
 async def revoke_key(request: web.Request) -> web.Response:
     body = await requests.read_body(request, requests.ReasonBody)
     by = requests.by(request, body.reason)
-    return answer(await request.app[OPERATIONS].revoke_key(request.match_info["id"], by))
+    id, expected = request.match_info["id"], requests.expected(request)
+    view = await request.app[OPERATIONS].revoke_key(id, by, expected=expected)
+    return answer(view, revision=view.revision)
 
 
 ROUTES = (
@@ -51,12 +52,18 @@ ROUTES = (
         answers={201: NewKey},
         body=KeyBody,
         fleet=True,
+        etag=True,
+        once=True,
+        secret="key",
     ),
     Route(
         *("POST", "/v1/keys/{id}/revoke", "revoke_key", "A key is refused from now on", revoke_key, "admin"),
         answers={200: KeyView},
         body=requests.ReasonBody,
-        errors=(InvalidValue, NotFound),
+        errors=(InvalidValue, NotFound, PreconditionFailed),
         fleet=True,
+        changes=True,
+        etag=True,
+        once=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a create that is sent again is answered as it was the first time, and done once.
+"""`Idempotency-Key`: a change that is sent again is answered as it was the first time, and done once.
 
 As draft-ietf-httpapi-idempotency-key-header says: the same key with another body is 422, and with the first
 request still under way 409. Answers are kept for a day, of successes only: an error has changed nothing, so
@@ -25,7 +25,7 @@ REPLAYED = "idempotency-replayed"
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """The answer to a request, and what the request was: the SHA-256 of its target and body."""
+    """The answer to a request, and what the request was: the SHA-256 of its target, revision and body."""
 
     request: str
     status: int
@@ -42,7 +42,8 @@ async def once(request: web.Request, route: Route) -> web.StreamResponse:
         raise InvalidValue(f"idempotency-key is 1 to {MAX_KEY} printable characters", param="idempotency-key")
     store = request.app[STORE]
     name = _hash(request[CALLER].name, route.name, key)
-    asked = _hash(request.method, request.path, (await request.read()).decode("utf-8", "surrogateescape"))
+    body = (await request.read()).decode("utf-8", "surrogateescape")
+    asked = _hash(request.method, request.path, request.headers.get("if-match", "*"), body)
     kept = await store.get_key(keys.answer(name))
     if kept is not None:
         return _again(codec.decode(kept, Kept, key=name), asked)
@@ -57,10 +58,19 @@ async def once(request: web.Request, route: Route) -> web.StreamResponse:
         await store.delete_key(keys.under_way(name))
         raise
     if isinstance(response, web.Response) and isinstance(response.body, bytes):
-        etag, body = response.headers.get("etag", ""), response.body.decode()
+        etag, body = response.headers.get("etag", ""), _without_secret(response.body, route).decode()
         answered = Kept(asked, response.status, etag, body)
         await store.set_if_absent(keys.answer(name), codec.encode(answered), KEPT)
     return response
+
+
+def _without_secret(body: bytes, route: Route) -> bytes:
+    """Secrets are hashed at rest, here too: who lost the answer makes another."""
+    if not route.secret:
+        return body
+    shown = msgspec.json.decode(body)
+    shown[route.secret] = ""
+    return msgspec.json.encode(shown)
 
 
 def _again(kept: Kept, asked: str) -> web.Response:

@@ -62,9 +62,13 @@ async def list_versions(request: web.Request) -> web.Response:
 async def push(request: web.Request) -> web.Response:
     body = await requests.read_body(request, requests.PushBody)
     pushed = await request.app[OPERATIONS].push(
-        body.file, body.source, requests.by(request, body.reason), into=request.match_info["prompt"]
+        body.file,
+        body.source,
+        requests.by(request, body.reason),
+        into=request.match_info["prompt"],
+        expected=requests.expected(request),
     )
-    return answer(pushed, status=201 if pushed.created else 200)
+    return answer(pushed, status=201 if pushed.created else 200, revision=pushed.revision)
 
 
 async def show_version(request: web.Request) -> web.Response:
@@ -82,7 +86,7 @@ async def record_gate(request: web.Request) -> web.Response:
         requests.by(request, body.reason),
         expected=requests.expected(request),
     )
-    return answer(view)
+    return answer(view, revision=view.revision)
 
 
 async def deploy(request: web.Request) -> web.Response:
@@ -123,7 +127,9 @@ ROUTES = (
         *("POST", f"{PROMPT}/versions", "push", "Push a prompt file", push, "operator"),
         answers={201: Pushed, 200: Pushed},
         body=requests.PushBody,
-        errors=(PromptFileError, TemplateError, Conflict),
+        errors=(PromptFileError, TemplateError, Conflict, PreconditionFailed),
+        changes=True,
+        etag=True,
         once=True,
     ),
     Route(
@@ -138,6 +144,8 @@ ROUTES = (
         body=requests.GateBody,
         errors=(PromptNotFound, VersionNotFound, Conflict, PreconditionFailed),
         changes=True,
+        etag=True,
+        once=True,
     ),
     Route(
         *("POST", f"{PROMPT}/deploy", "deploy", "Make a version live at once", deploy, "operator"),

@@ -109,6 +109,7 @@ def _changing(path: str, event: Event) -> Route:
         errors=CHANGE_ERRORS,
         changes=True,
         etag=True,
+        once=True,
     )
 
 

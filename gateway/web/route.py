@@ -33,7 +33,8 @@ class Route:
     ours; `errors`: what this operation can answer beyond what all can. `changes`: its answer carries a
     revision as ETag, and it takes If-Match. `etag`: the first of these only. `once`: it takes
     Idempotency-Key. `fleet`: it is about no single prompt, so that a token limited to some may not ask.
-    `media`: the type of an answer that has none of ours."""
+    `media`: the type of an answer that has none of ours. `secret`: the member of an answer that is shown
+    once."""
 
     method: str
     path: str
@@ -50,6 +51,7 @@ class Route:
     once: bool = False
     fleet: bool = False
     media: str = "application/json"
+    secret: str = ""
 
 
 LIMIT = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "how many, at most")

@@ -146,6 +146,13 @@ def test_pairs_that_are_missing_hold_and_are_neither_good_nor_bad(outcomes: tupl
     assert judge.pairs == 100
 
 
+def test_a_few_that_are_missing_by_chance_wait_and_do_not_hold() -> None:
+    missing = [pair(number, float(number), None, cause="timeout") for number in range(100, 108)]
+    found = verdict(folded(many(60, 0.0, 0.05) + missing))
+    assert (found.action, found.rule, found.hold) == ("bake", "shadow:completeness", None)
+    assert "too few to tell" in found.reason
+
+
 def test_past_its_time_it_holds_and_never_goes_on() -> None:
     state = folded(many(10, 0.0))
     limit = SHADOWED.shadow

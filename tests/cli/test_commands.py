@@ -93,7 +93,10 @@ def test_one_bad_file_pushes_nothing(cli: Cli) -> None:
 def test_refusals_are_one_line_and_exit_code_1(cli: Cli) -> None:
     deployed(cli)
     refusals = [
-        (("rollout", "promote", "support-agent"), "error: support-agent has no running rollout\n"),
+        (
+            ("rollout", "promote", "support-agent"),
+            "error: support-agent has no running rollout; the last change was ann: push\n",
+        ),
         (("versions", "nobody"), "error: there is no prompt 'nobody': push a version of it first\n"),
         (
             ("deploy", "support-agent", "9", "-r", "x"),
@@ -164,7 +167,10 @@ def test_a_way_back_as_processes(cli: Cli) -> None:
     assert (back.code, back.err) == (0, "")
     assert back.out.startswith("support-agent/1 is live; no rollout runs (revision ")
     again = cli.process("rollout", "rollback", "support-agent")
-    assert (again.code, again.out, again.err) == (1, "", "error: support-agent has no running rollout\n")
+    assert (again.code, again.out) == (1, "")
+    assert again.err == (
+        "error: support-agent has no running rollout; the last change was ann: roll_back (worse)\n"
+    )
 
 
 async def _quiet(folder: Path, sessions_per_hour: float) -> None:

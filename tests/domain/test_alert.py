@@ -39,6 +39,21 @@ def entry(action: str, after: Any, subject: str = "support-agent") -> audit.Audi
             *("hold", {"live": 1, "rollout": ROLLOUT | {"hold": "incident"}}, "incident"),
             "support-agent: the rollout of version 2 waits (incident)",
         ),
+        *[
+            (
+                *("hold", {"live": 1, "rollout": ROLLOUT | {"hold": hold}}, "judge"),
+                f"support-agent: the rollout of version 2 waits ({hold})",
+            )
+            for hold in ("judge", "completeness")
+        ],
+        (
+            *("hold", {"live": 1, "rollout": ROLLOUT | {"hold": "approval"}}, "hold"),
+            "support-agent: the rollout of version 2 waits (approval)",
+        ),
+        (
+            *("record_gate", {"live": 3, "version": 3, "gate": {"state": "failed"}}, "emergency"),
+            "support-agent: version 3, which is live, has failed its suite",
+        ),
         (
             *("release", {"live": 1, "rollout": ROLLOUT}, "release"),
             "support-agent: the rollout of version 2 goes on",
@@ -67,6 +82,23 @@ def test_what_people_are_told_of(action: str, after: Any, event: str, summary: s
 )
 def test_what_is_no_alert(action: str) -> None:
     assert alert_of(entry(action, {"live": 1, "rollout": ROLLOUT})) is None
+
+
+@pytest.mark.parametrize(("version", "state"), [(3, "passed"), (2, "failed"), (3, "pending")])
+def test_gates_of_what_is_not_live_or_has_not_failed_are_none(version: int, state: str) -> None:
+    after = {"live": 3, "version": version, "gate": {"state": state}}
+    assert alert_of(entry("record_gate", after)) is None
+
+
+@pytest.mark.parametrize(("hold", "event"), [("srm", "release"), (None, None)])
+def test_a_stage_that_begins_ends_a_hold(hold: str | None, event: str | None) -> None:
+    before = {"live": 1, "rollout": ROLLOUT | {"hold": hold}}
+    after = {"live": 1, "rollout": ROLLOUT}
+    written = audit.append(
+        None, at=5.0, actor="a", action="advance", subject="p", reason="", before=before, after=after
+    )
+    alert = alert_of(written)
+    assert (None if alert is None else alert.event) == event
 
 
 def test_a_test_is_of_one_target_and_no_prompt() -> None:

@@ -1,4 +1,5 @@
-"""After a rollback nobody who asks later than a second is answered by the canary, and nothing breaks."""
+"""After a rollback by API, under load, nobody who asks later than a second is answered by the canary; what
+was in flight ends as it began, and nothing breaks."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 from tests.support.gateway import Answer, RawClient, make_gateway, running
 
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
+STREAM = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"tell"}]}'
 PROMISE = 1.0  # s from the commit
 
 
@@ -29,14 +31,30 @@ async def test_no_request_after_one_second_is_answered_by_the_canary(folder: Pat
                     answers.append(await client.post(BODY, {"x-session-id": session}))
                 await client.close()
 
+        async def stream(session: str) -> tuple[Answer, float]:
+            """An answer that takes three seconds, and when it ended."""
+            client = await RawClient.connect(gateway.port)
+            answer = await client.post(STREAM, {"x-session-id": session, "x-sim-gap-ms": "300"})
+            await client.close()
+            return answer, time.time()
+
         asking = [asyncio.create_task(ask(number)) for number in range(8)]
         await asyncio.sleep(3.0)
+        before = len(answers)
+        streams = [asyncio.create_task(stream(f"stream-{number}")) for number in range(40)]
+        await asyncio.sleep(1.0)
         await asyncio.to_thread(gateway.act, "roll_back")
         committed = time.time()
         await asyncio.sleep(2.5)
         stop.set()
         await asyncio.gather(*asking)
+        streamed = await asyncio.gather(*streams)
+    assert before > 100
     assert {answer.status for answer in answers} == {200}
+    in_flight = [answer for answer, ended in streamed if answer.arm == "canary" and ended > committed]
+    assert len(in_flight) > 5
+    assert {(answer.status, answer.version) for answer in in_flight} == {(200, 2)}
+    assert all(answer.body.endswith(b"data: [DONE]\n\n") for answer, _ in streamed)
     assert any(answer.arm == "canary" for answer in answers)
     late = [answer for answer in answers if answer.sent > committed + PROMISE]
     assert len(late) > 100

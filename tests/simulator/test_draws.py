@@ -3,7 +3,7 @@ from statistics import fmean, stdev
 import pytest
 
 from gateway.simulator.draws import chance, draw, normal
-from gateway.simulator.text import BANK, mark, marked_quality, words
+from gateway.simulator.text import BANK, mark, marked_answers, marked_quality, words
 
 
 def test_the_same_seed_and_identity_draw_the_same_for_ever() -> None:
@@ -39,3 +39,4 @@ def test_the_quality_mark_is_read_back_and_the_last_one_counts() -> None:
     assert marked_quality(mark(0.834).decode()) == 0.83
     assert marked_quality("[quality 0.10] then [quality 1.00] end") == 1.0
     assert marked_quality("nothing") is None
+    assert [marked_answers(text) for text in ("", "[quality 0.10] [quality 1.00]")] == [0, 2]

@@ -74,3 +74,32 @@ async def test_keys_of_two_people_are_two(ready: Admin) -> None:
         headers.append({"authorization": f"Bearer {secret}", "idempotency_key": "k"})
     ann, bob = [await ready.post(f"{PROMPT}/rollouts", BODY, **each) for each in headers]
     assert (ann.status, bob.status, bob.body["code"]) == (201, 409, "transition_refused")
+
+
+async def test_a_secret_is_shown_once_and_kept_nowhere(ready: Admin) -> None:
+    made = await ready.post("/v1/keys", {"name": "shop"}, idempotency_key="a")
+    again = await ready.post("/v1/keys", {"name": "shop"}, idempotency_key="a")
+    assert again.body == made.body | {"key": ""}
+    assert made.body["key"].startswith("pck_")
+    issued = await ready.post("/v1/tokens", {"name": "ci", "role": "admin"}, idempotency_key="b")
+    headers = {"authorization": f"Bearer {issued.body['secret']}"}
+    for _ in range(2):
+        rotated = await ready.post("/v1/tokens/ci/rotate", {"grace": 60}, idempotency_key="c", **headers)
+    assert (rotated.body["secret"], rotated.headers["idempotency-replayed"]) == ("", "true")
+
+
+async def test_a_change_of_a_rollout_is_done_once(ready: Admin) -> None:
+    await ready.post(f"{PROMPT}/rollouts", BODY)
+    first = await ready.post(f"{PROMPT}/rollout/pause", idempotency_key="p")
+    again = await ready.post(f"{PROMPT}/rollout/pause", idempotency_key="p")
+    assert (first.status, again.status, again.body) == (200, 200, first.body)
+    assert (await ready.post(f"{PROMPT}/rollout/pause")).status == 409
+
+
+async def test_another_revision_is_another_request(ready: Admin) -> None:
+    etag = (await ready.get(PROMPT)).headers["etag"]
+    await ready.post(f"{PROMPT}/rollouts", BODY, idempotency_key="a", if_match=etag)
+    other = await ready.post(f"{PROMPT}/rollouts", BODY, idempotency_key="a", if_match='"1"')
+    assert (other.status, other.body["code"]) == (422, "idempotency_mismatch")
+    wrong = await ready.post(f"{PROMPT}/rollouts", BODY, idempotency_key="a", if_match="")
+    assert wrong.status == 422

@@ -7,11 +7,11 @@ import re
 from msgspec.structs import replace
 
 from gateway.control.alerts.outbox import Delivery, enqueue
-from gateway.control.changes import Entry, record
+from gateway.control.changes import Entry, check_revision, record
 from gateway.control.plan import By
 from gateway.domain.alert import TARGET
 from gateway.domain.names import NAME
-from gateway.errors import NotFound, TransitionRefused
+from gateway.errors import NotFound, PreconditionFailed, TransitionRefused
 from gateway.storage import codec, keys
 from gateway.storage.base import Put, Store
 
@@ -38,8 +38,9 @@ class DeliveryLog:
             raise NotFound(f"there is no delivery {id!r:.100}", param="delivery")
         return codec.decode_document(document, Delivery)
 
-    async def retry(self, id: str, by: By) -> Delivery:
-        """Ask for a delivery again that was given up. Raises `NotFound` or `TransitionRefused`."""
+    async def retry(self, id: str, by: By, *, expected: int | None = None) -> tuple[Delivery, int]:
+        """Ask for a delivery again that was given up; it, and its revision. Raises `NotFound`,
+        `PreconditionFailed` or `TransitionRefused`."""
         made: list[Delivery] = []
 
         async def planned(now: float) -> Entry | None:
@@ -47,6 +48,10 @@ class DeliveryLog:
             if document is None:
                 raise NotFound(f"there is no delivery {id!r:.100}", param="delivery")
             delivery = codec.decode_document(document, Delivery)
+            if not check_revision(document, expected):
+                raise PreconditionFailed(
+                    f"delivery {id} is {delivery.state}, at revision {document.revision}, not {expected}"
+                )
             if delivery.state != "dead":
                 raise TransitionRefused(f"delivery {id} is {delivery.state}: only dead letters are asked for")
             again = replace(delivery, state="waiting", tried=0, next_at=0.0, round=delivery.round + 1)
@@ -54,9 +59,9 @@ class DeliveryLog:
             put = Put(document.key, codec.encode(again), document.revision)
             return Entry("retry_alert", f"{TARGET}{again.target}", None, {"delivery": id}, (put,))
 
-        await record(self._store, by, planned)
+        done = await record(self._store, by, planned)
         await enqueue(self._store, made[0])
-        return made[0]
+        return made[0], done.revision
 
     async def test(self, target: str, by: By) -> int:
         """Send a test to one target, through all that an alert goes through. Returns its audit entry.
@@ -70,7 +75,7 @@ class DeliveryLog:
         async def planned(now: float) -> Entry | None:
             return Entry("test_alert", f"{TARGET}{target}")
 
-        return await record(self._store, by, planned)
+        return (await record(self._store, by, planned)).entry
 
 
 def _key(id: str) -> str:

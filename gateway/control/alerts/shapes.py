@@ -24,6 +24,7 @@ SUMMARY_MOST = 1024  # characters; PagerDuty's limit
 SEVERITY: dict[AlertEvent, str] = {
     "rollback": "error",
     "incident": "critical",
+    "judge": "warning",
     "emergency": "critical",
     "hold": "warning",
     "promotion": "info",
@@ -33,6 +34,7 @@ SEVERITY: dict[AlertEvent, str] = {
 SIGN: dict[AlertEvent, str] = {
     "rollback": ":rewind:",
     "incident": ":fire:",
+    "judge": ":scales:",
     "emergency": ":rotating_light:",
     "hold": ":hourglass:",
     "promotion": ":white_check_mark:",
@@ -101,7 +103,7 @@ def pagerduty(target: AlertTarget, alert: Alert) -> dict[str, Any]:
 
 def _key(alert: Alert) -> str:
     """Holds of one rollout are one matter; everything else is its own."""
-    if alert.event in ("hold", "incident", "release"):
+    if alert.event in ("hold", "incident", "judge", "release"):
         return f"prompt-canary/{alert.prompt}/{alert.rollout}/hold"
     return f"prompt-canary/{alert.id}"
 

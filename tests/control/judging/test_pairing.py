@@ -16,7 +16,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.control.judging.asking import Examiner, Words
 from gateway.control.judging.budget import Spent, day
+from gateway.control.judging.model import JudgeModel
 from gateway.control.judging.pairing import Pairing, drawn, rate_left
 from gateway.control.judging.replaying import Replayer
 from gateway.domain.observation import Drawn, Outcome, Pair, decode_batch
@@ -343,3 +345,30 @@ async def test_what_cannot_be_read_is_buried(store: SqliteStore, simulator: Simu
     await store.enqueue(keys.SHADOWING, "x/1", msgspec.msgpack.encode(["nonsense"]))
     assert await worked(store, pairing(store, simulator)) == []
     assert (await store.depth(keys.SHADOWING))[2] == 1
+
+
+async def test_a_judge_that_prefers_a_place_prefers_neither_version(store: SqliteStore) -> None:
+    """It gives .25 to what stands second. A score beside the other answer against one alone would take that
+    for quality."""
+    simulator = await start_simulator(
+        load_scenario(SCENARIO.replace("noise: 0.0", "noise: 0.0, order_bias: 0.25"))
+    )
+    try:
+        await roll_out(store, "You are careless.")
+        await enqueue(store, 5)
+        found = await worked(store, pairing(store, simulator))
+        assert [pair.difference for pair in found] == [0.5] * 5
+        model = JudgeModel(
+            JudgeSettings(base_url=f"http://127.0.0.1:{simulator.port}/v1", model="judge-model")
+        )
+        examiner = Examiner(model, attempts=1, nonce=lambda: "n0nce")
+        bench = Bench("judge-model", HELPFUL, PAIR_DIGEST)
+        stable, candidate = "[quality 0.75] words", "[quality 0.25] words"
+        scores = {}
+        for words in (Words("Hi?", stable), Words("Hi?", candidate, stable)):
+            judged = await examiner.judge(bench, words, patience=10.0, charge=lambda reply: None)
+            scores[words.answer] = judged.score or 0.0
+        await model.close()
+        assert scores[stable] - scores[candidate] == pytest.approx(0.25)
+    finally:
+        await simulator.close()
