@@ -44,12 +44,15 @@ from gateway.telemetry.tracer import Tracer, exporting
 logger = logging.getLogger("gateway.judge")  # it runs as __main__
 
 SUFFIX = "*.yaml"
+HTTP_CLIENTS = ("httpx", "httpx2")  # below the OpenAI SDK
 LIMITS = {"usd_per_day", "usd_per_rollout"}
 
 
 async def run_judge(process: Process) -> None:
     """Ready at once: requests are served without it."""
     settings = process.settings
+    for client in HTTP_CLIENTS:
+        logging.getLogger(client).setLevel(logging.WARNING)  # else a line for each call
     store = store_of(settings)
     async with exporting(settings, secrets.SystemRandom()) as tracer:
         works = [Triage(store, build_watcher(settings, store), owner=f"triage-{owner()}").run]

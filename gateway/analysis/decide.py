@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from math import exp
 
+from gateway.analysis import outcomes
 from gateway.analysis.evidence import Evidence
 from gateway.analysis.reach import needed_weight
 from gateway.analysis.report import describe
@@ -213,7 +214,9 @@ def _missing(
             f"{name} shows some harm: E = {e:.1f}, to go on it must be below {policy.max_harm_e:g}",
             None,
         )
-    if last and (waiting := [gate for gate in policy.gates if not evidence.passed(gate)]):
+    waiting = [gate for gate in policy.gates if not evidence.passed(gate)]
+    waiting += outcomes.waiting(state.outcomes)
+    if last and waiting:
         return "gates", f"not shown yet: no worse than tolerated in {', '.join(waiting)}", None
     return None
 

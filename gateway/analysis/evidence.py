@@ -34,6 +34,7 @@ from math import exp, isfinite
 
 import msgspec
 
+from gateway.analysis import outcomes
 from gateway.analysis.entries import Entries
 from gateway.analysis.held import Held
 from gateway.analysis.metrics import BY_NAME
@@ -42,11 +43,13 @@ from gateway.analysis.severe import thinned
 from gateway.analysis.state import State, Writer
 from gateway.analysis.thresholds import Thresholds
 from gateway.analysis.units import ERROR, SAFETY, Unit, amount, chosen, open_unit
-from gateway.domain.observation import Batch, Drawn, Flagged, Observed, Pair, Scored
+from gateway.domain.observation import Batch, Drawn, Flagged, Observed, Pair, Scored, Told
 from gateway.domain.policy import Policy
 from gateway.domain.safety import is_severe
 from gateway.errors import InvalidValue
 
+MOST_TOLD = 100_000  # sessions
+NOTHING_TOLD: dict[str, float] = {}
 WRITERS = 1024  # of which the last sequence is remembered
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(State)
@@ -127,6 +130,9 @@ class Evidence:
             if type(record) is Pair:
                 if state.shadow is not None:
                     state.shadow.add(record)
+                continue
+            if isinstance(record, Told):
+                self._told(record)
                 continue
             drawn = record.unit
             if type(record) is Flagged and (record.cleared or is_severe(record.flag)):
@@ -234,6 +240,14 @@ class Evidence:
         if unit.folded:
             self._complete(unit)
 
+    def _told(self, record: Told) -> None:
+        """Of a session that is not final; what is told before its first record counts as well."""
+        state, score = self.state, record.score
+        if record.outcome in state.policy.outcomes and 0.0 <= score <= 1.0:
+            if len(state.told) >= MOST_TOLD:
+                del state.told[next(iter(state.told))]
+            state.told.setdefault(record.session.hex(), {})[record.outcome] = score
+
     def _scored(self, unit: Unit, record: Scored) -> None:
         score = record.score
         if unit.judged and unit.score is None and score is not None and 0.0 <= score <= 1.0:
@@ -261,6 +275,9 @@ class Evidence:
             for units in self._open.between(state.final_to, upto):
                 for unit in units:
                     self._entries.final(unit)
+                    if state.outcomes:
+                        told = state.told.pop(unit.session[: outcomes.PREFIX].hex(), NOTHING_TOLD)
+                        outcomes.final(state.outcomes, state.policy, unit, told, clock)
                     self._open.close(unit)
             self._open.forget(upto)
             state.final_to = upto
@@ -310,7 +327,7 @@ class Evidence:
             (name, exp(min(max(test.harm.get(), test.harm.wealth.first()), 690.0)))
             for name, test in self.state.comparisons.items()
             if BY_NAME[name].role != "observe"
-        ]
+        ] + outcomes.harms(self.state.outcomes, self.state.policy)
 
     def worst_of(self, family: str) -> str:
         """The metric of a family that shows the most harm."""

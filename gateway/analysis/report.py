@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import exp
 
+from gateway.analysis import outcomes
 from gateway.analysis.blind import without_data
 from gateway.analysis.comparison import Comparison
 from gateway.analysis.evidence import Evidence
@@ -28,6 +29,8 @@ def describe(policy: Policy, position: Position, evidence: Evidence, now: float)
         for metric in METRICS
         if metric.name in state.comparisons
     ]
+    for name, comparison in state.outcomes.items():
+        metrics.append(_metric(outcomes.metric_of(name, policy.outcomes[name]), policy, comparison))
     return Verdict(
         action="bake",
         rule="",

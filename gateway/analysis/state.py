@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.analysis import outcomes
 from gateway.analysis.comparison import Comparison
 from gateway.analysis.metrics import METRICS
 from gateway.analysis.monitor import Completeness, HardStop, Incident
@@ -66,12 +67,15 @@ class State(msgspec.Struct):
     units: list[Unit] = []
     mismatched_at: float | None = None
     shadow: ShadowState | None = None
+    outcomes: dict[str, Comparison] = {}
+    told: dict[str, dict[str, float]] = {}  # of open sessions (the beginning of their hash, hex), by outcome
     severe: Severe = msgspec.field(default_factory=Severe)
 
     @classmethod
     def start(cls, policy: Policy, started_at: float, thresholds: Thresholds, rules: Rules) -> State:
         first = int(started_at) - 1
         state = cls(policy, rules, started_at, thresholds, started_at, first, first, first)
+        state.outcomes = outcomes.opened(policy)
         state.incident = Incident(before=thresholds.provider_errors)
         state.canaries = [0] * (state.planned + 1)
         state.stopped = [0.0] * (state.planned + 1)

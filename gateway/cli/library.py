@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -45,9 +45,9 @@ async def card(session: Session, prompt: PromptArgument, version: VersionArgumen
 
 def _policies(views: Sequence[PolicyView] | PolicyView) -> RenderableType:
     if isinstance(views, PolicyView):
-        text: str = yaml.safe_dump(
-            msgspec.to_builtins(views.policy), sort_keys=False, default_flow_style=None
-        )
+        told: dict[str, Any] = msgspec.to_builtins(views.policy)
+        fields = {name: value for name, value in told.items() if value is not None}
+        text: str = yaml.safe_dump(fields, sort_keys=False, default_flow_style=None)
         return text
     return table(
         ("policy", "", "weights", "minimum bakes", "maximum", "watch", "gates"),

@@ -3,6 +3,7 @@
     Assigned   a measured session was pinned: written once, while its first answer is still on its way
     Observed   one request of a measured session has ended
     Scored     a judge's result on a session's judged response, or why there is none
+    Told       what came of an answer, by the application's own name for it
     Flagged    a safety flag that somebody else than the worker saw in an answer, or took away
     Pair       a stable request that was replayed on the candidate, both answers judged side by side
 
@@ -104,7 +105,16 @@ class Flagged(msgspec.Struct, frozen=True, array_like=True, tag="f", gc=False):
     cleared: bool = False
 
 
-Evidence = Assigned | Observed | Scored | Flagged | Pair
+class Told(msgspec.Struct, frozen=True, array_like=True, tag="t", gc=False):
+    """`session`: the first 8 bytes of its hash, as in request ids. `score` in [0, 1], 1 is best."""
+
+    session: bytes
+    outcome: str
+    score: float
+    at: float
+
+
+Evidence = Told | Assigned | Observed | Scored | Flagged | Pair
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from gateway.domain.names import NAME
 from gateway.errors import InvalidValue
 
 FAMILIES = ("safety", "errors", "judge", "latency", "tokens", "cost")
@@ -23,6 +24,7 @@ TOLERANCES = ("judge", "safety", "errors", "p50", "p90", "tokens", "cost")
 GATES = ("judge", "safety", "errors", "latency_p50", "latency_p90", "cost")
 SHADOWED = ("judge", "safety", "errors")  # what a replay of a stable request can show
 ALPHA_BUDGET = 0.05
+MOST_OUTCOMES = 8
 MOST_TURN = 100
 WATCH = "watch"  # the stage after all planned ones
 MOST_APPROVALS = 20
@@ -90,6 +92,20 @@ class Shadow(msgspec.Struct, frozen=True):
             raise InvalidValue("a shadow stage has min_pairs and a max_bake above 0", param="shadow")
 
 
+class Goal(msgspec.Struct, frozen=True):
+    """A named outcome of feedback as a metric: `tolerance` in badness, `absent` what a session is of which
+    nothing was told, `role` whether it holds (signal) or is shown (observe), `gate` whether it must pass."""
+
+    tolerance: float
+    absent: Literal["bad", "good"] = "bad"
+    role: Literal["signal", "observe"] = "signal"
+    gate: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.tolerance < 1.0:
+            raise InvalidValue("a goal's tolerance lies between 0 and 1", param="outcomes")
+
+
 class Policy(msgspec.Struct, frozen=True):
     """`min_bake`: s for each stage; `max_bake`: s in all. `harm_margin` multiplies the tolerance.
 
@@ -114,7 +130,14 @@ class Policy(msgspec.Struct, frozen=True):
     approvals: dict[str, int] = {}  # by stage (2, 3, …, watch): people who must approve before it
     shadow: Shadow | None = None
 
+    outcomes: dict[str, Goal] = {}  # named outcomes of feedback that count, at most MOST_OUTCOMES
+
     def __post_init__(self) -> None:
+        if len(self.outcomes) > MOST_OUTCOMES or any(not NAME.match(name) for name in self.outcomes):
+            raise InvalidValue(
+                f"outcomes are at most {MOST_OUTCOMES}, by the name that feedback gives them",
+                param="outcomes",
+            )
         _known("alpha_rollback", self.alpha_rollback, FAMILIES)
         _known("harm_margin", self.harm_margin, FAMILIES)
         _known("tolerance", self.tolerance, TOLERANCES)
@@ -244,6 +267,8 @@ def _read(key: str, value: Any) -> Any:
         return seconds(value)
     if key == "tolerance" and isinstance(value, dict):
         return {metric: share(each) for metric, each in value.items()}
+    if key == "outcomes" and isinstance(value, dict):
+        return {name: _goal(each) for name, each in value.items()}
     if key == "stages" and isinstance(value, list):
         return [_stage(each) for each in value]
     if key == "shadow" and isinstance(value, dict):
@@ -264,6 +289,13 @@ def _planned(stages: list[Any]) -> dict[str, Any]:
     if len(stages) > 1 and stages[-1] in (1, "100%"):
         stages = stages[:-1]
     return {**found, "stages": stages}
+
+
+def _goal(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return {"tolerance": share(value)}
+    _only(value, Goal)
+    return {**value, "tolerance": share(value["tolerance"])} if "tolerance" in value else value
 
 
 def _stage(value: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gateway.domain.feedback import encode_feedback, feedback_of, read_body
+from gateway.domain.observation import Told
 from gateway.domain.request_id import RequestId, verify
 from gateway.errors import BodyTooLarge, Forbidden, GatewayError
 from gateway.evals.redaction import Redaction
@@ -45,6 +46,7 @@ class Desk:
         self._redaction = redaction
         self._max_age = max_age
         self._now = now
+        self.told: Callable[[str, Told], None] = lambda rollout, told: None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, raw: bytes, link: Link) -> None:
@@ -52,6 +54,7 @@ class Desk:
         body = read_body(raw)
         id = self._verified(body.request_id)
         told = feedback_of(body, id, self._now())
+        self.told(id.rollout, Told(told.session, told.outcome, told.score, told.told_at))
         value = encode_feedback(replace(told, comment=self._redaction.of(told.comment)))
         task = asyncio.get_running_loop().create_task(self._write(keys.feedback(id.rollout), value, link))
         self._tasks.add(task)

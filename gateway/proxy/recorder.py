@@ -26,6 +26,7 @@ from gateway.domain.observation import (
     Observed,
     Outcome,
     Scored,
+    Told,
     encode_batch,
 )
 from gateway.domain.pins import Pin
@@ -201,6 +202,14 @@ class Recorder:
     def unscored(self, rollout: str, unit: Drawn, cause: str) -> None:
         """A judged session's answer never reached the judge."""
         self._add(rollout, Scored(unit, None, self._now(), cause))
+
+    def told(self, id: str, told: Told) -> None:
+        """What came of an answer, if the rollout's policy has a goal of that name."""
+        rollout = self._running().get(id)
+        if rollout is None or rollout.policy is None or not told.session:
+            return
+        if told.outcome in rollout.policy.outcomes:
+            self._add(id, told)
 
     def _unit(self, id: str, session: bytes, pin: Pin) -> Drawn | None:
         rollout = self._running().get(id)

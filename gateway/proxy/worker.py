@@ -112,7 +112,7 @@ class Worker:
         self.doubts = Doubts()
         redaction = Redaction(() if settings.judge is None else settings.judge.redact)
         self.outbox = self._judging(store, redaction)
-        self.desk = Desk(store, self.keys, redaction, settings.feedback.max_age, self.store_now)
+        self.desk = self._desk(redaction)
         self.shadowing = self._shadowing(redaction)
         self.tracing = Tracing(settings, Random(os.urandom(16))) if settings.traces.endpoint else None
         self.exporter: Exporter | None = None
@@ -221,6 +221,12 @@ class Worker:
         if judge is not None:
             self.recorder.judge = self._to_judge
         return outbox
+
+    def _desk(self, redaction: Redaction) -> Desk:
+        max_age = self.settings.feedback.max_age
+        desk = Desk(self.store, self.keys, redaction, max_age, self.store_now)
+        desk.told = self.recorder.told
+        return desk
 
     def _to_triage(self, rollout: Rollout, unit: Drawn, flags: tuple[str, ...], said: Said) -> None:
         if self.outbox is None or not self.doubts.has(rollout.id, flags, canary=unit.canary):

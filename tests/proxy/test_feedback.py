@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from gateway.control.plan import By
+from gateway.control.rollouts import Rollouts, Start
 from gateway.domain.feedback import Feedback, decode_feedback
+from gateway.domain.observation import Assigned, Told, decode_batch
+from gateway.domain.policy import read_policies
 from gateway.errors import StoreUnavailable
 from gateway.proxy.feedback import MOST_BYTES
 from gateway.storage import keys
 from tests.support.scripted_provider import on_uvloop
-from tests.support.worker import Reply, WorkerStage, worker_stage
+from tests.support.worker import Reply, WorkerStage, until, worker_stage
 
 PATH = "/v1/feedback"
 
@@ -42,6 +46,30 @@ async def test_feedback_on_an_answer_of_a_rollout(tmp_path: Path) -> None:
         assert first.canary is (answer.headers["x-prompt-arm"] == "canary")
         assert len(first.session) == 8
         await stage.assert_empty()
+
+
+@on_uvloop
+async def test_an_outcome_that_the_policy_names_is_evidence_of_its_session(tmp_path: Path) -> None:
+    goal = {"extends": "fast", "outcomes": {"resolved": {"tolerance": 0.1, "gate": True}}}
+    async with worker_stage(tmp_path, policies={"sales": goal}) as stage:
+        await stage.deploy()
+        policy = read_policies({"sales": goal})["sales"]
+        rollouts = Rollouts(stage.registry.store, {"sales": policy})
+        await stage.push(edition="second")
+        await rollouts.start("greeter", Start(2, policy="sales"), By("ann"))
+        await until(lambda: stage.worker.view("greeter").rollout is not None)
+        answer = await stage.ask(headers={"x-prompt": "greeter", "x-session-id": "a"})
+        id, rollout = answer.headers["x-request-id"], answer.headers["x-prompt-rollout"]
+        for outcome in ("resolved", "purchase"):
+            assert (await tell(stage, id, outcome=outcome)).status == 200
+        await until(lambda: not stage.worker.pins._tasks and not stage.worker.pins._new)
+        await stage.worker.recorder.flush()
+        log = await stage.worker.store.read(keys.evidence(rollout), after=0)
+        records = [record for entry in log for record in decode_batch(entry.value).records]
+        (told,) = [record for record in records if isinstance(record, Told)]
+        (assigned,) = [record for record in records if isinstance(record, Assigned)]
+        assert (told.outcome, told.score) == ("resolved", 1.0)
+        assert assigned.unit.session.startswith(told.session)
 
 
 @on_uvloop

@@ -60,6 +60,8 @@ class Watch:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), LOOK)
         finally:
+            with contextlib.suppress(GatewayError):  # else it runs out by itself
+                await self._store.release(keys.ANCHORER, self._owner)
             await self._model.close()
 
     def shifts(self) -> list[Sample]:
