@@ -31,6 +31,7 @@ proxy/connection
 proxy/edge
 proxy/exchange
 proxy/framing
+proxy/gathering
 proxy/header_lines
 proxy/heads
 proxy/hotkeys

@@ -71,3 +71,11 @@ def test_redis_is_told_by_its_kind() -> None:
 def test_secrets_are_not_shown() -> None:
     settings = load(UPSTREAM + f"signing_keys: ['{'k' * 32}']")
     assert "k" * 32 not in repr(settings)
+
+
+def test_a_policy_with_a_shadow_stage_needs_a_judge() -> None:
+    policy = "policies: {mine: {extends: standard, stages: [shadow, 0.05, 0.5]}}\n"
+    with pytest.raises(ConfigError, match=r"policies\.mine: a shadow stage .* add the section judge"):
+        load(UPSTREAM + policy)
+    settings = load(UPSTREAM + policy + "judge: {base_url: 'http://127.0.0.1:1/v1', model: m}")
+    assert settings.shadow.per_minute == 4.0

@@ -37,12 +37,15 @@ def deployments(count: int, *, rollouts: bool) -> Iterator[tuple[Deployment, lis
     fields = {"stages": [0.1], "min_bake": ["6h"], "gates": ["errors"], "extends": "fast"}
     under = Under("bench", read_policies({"bench": fields})["bench"], {})
     now = time.time() - 60.0
+    texts = [PROMPT.format(name="bench", edition=edition) for edition in ((1, 2) if rollouts else (1,))]
+    contents = [prompty.parse(text, source="benchmark").content for text in texts]
+    digests = [digest(content) for content in contents]
     for number in range(count):
         name = prompt_name(number)
-        versions = []
-        for edition in (1, 2) if rollouts else (1,):
-            content = prompty.parse(PROMPT.format(name=name, edition=edition), source="benchmark").content
-            versions.append(Version(name, edition, digest(content), content, now, BY.actor))
+        versions = [
+            Version(name, edition, digests[edition - 1], content, now, BY.actor)
+            for edition, content in enumerate(contents, 1)
+        ]
         gates = {version.number: Gate("passed", at=now) for version in versions}
         deployment = Deployment(name, live=1, gates=gates)
         if rollouts:

@@ -8,6 +8,8 @@
     held         the open sessions, by key and by second of pin
     comparison   one metric's tests and interval
     entries      how a unit enters the comparisons, and what they have reached
+    severe       severe flags: confirmed, then counted
+    outcomes     named outcomes of feedback, by a policy's goals
     monitor      incident, hard stop, completeness
     blind        gates that no session brings anything for
     evidence     the fold: batches of the evidence log → state

@@ -157,7 +157,7 @@ class Evidence:
         self._advance()
         if state.shadow is not None:
             state.shadow.advance(state.clock, state.rules)
-        if state.incident.update(state.clock, state.rules):
+        if state.incident.update(state.clock, state.rules) and not state.in_shadow:
             state.stopped[state.stage_at(state.clock)] += state.clock - before
         self._entries.look()
         return True
@@ -198,6 +198,8 @@ class Evidence:
             unit.folded = True
             self._entries.assigned(unit)
         self._open.add(unit)
+        if state.shadow is not None and state.shadow.exposed_at is None and drawn.weight > 0.0:
+            state.shadow.exposed_at = pinned_at
         return unit
 
     def _observed(self, unit: Unit, record: Observed) -> None:

@@ -65,7 +65,8 @@ class ShadowView(msgspec.Struct, frozen=True):
 
 
 class ShadowState(msgspec.Struct):
-    """The fold. `folded_to`: pins before this second have entered. `crossed`, `passed`: when, by metric."""
+    """The fold. `folded_to`: pins before this second have entered. `crossed`, `passed`: when, by metric.
+    `exposed_at`: the first pin that was drawn at a weight, with which the stage is over."""
 
     folded_to: int
     alpha: dict[str, float]
@@ -79,6 +80,7 @@ class ShadowState(msgspec.Struct):
     missing: dict[str, int] = {}
     crossed: dict[str, float] = {}
     passed: dict[str, float] = {}
+    exposed_at: float | None = None
 
     @classmethod
     def start(cls, policy: Policy, started_at: float) -> ShadowState | None:

@@ -98,6 +98,16 @@ class State(msgspec.Struct):
         """Steps after the start: the later stages, and the watch."""
         return len(self.policy.stages)
 
+    @property
+    def exposed_at(self) -> float:
+        """When the first stage began, as far as the log tells: after a shadow stage, or at the start."""
+        exposed = None if self.shadow is None else self.shadow.exposed_at
+        return self.started_at if exposed is None else exposed
+
+    @property
+    def in_shadow(self) -> bool:
+        return self.shadow is not None and self.shadow.exposed_at is None
+
     def stage_at(self, when: float) -> int:
         """How many steps had been made at `when`."""
         stage = 0
@@ -118,7 +128,7 @@ class State(msgspec.Struct):
 
     def warm(self, pinned_at: float) -> bool:
         """Whether provider caches may have been cold for a session of this pin."""
-        if pinned_at < self.started_at + self.rules.latency_warmup:
+        if pinned_at < self.exposed_at + self.rules.latency_warmup:
             return True
         return any(step <= pinned_at < step + self.rules.latency_warmup for step in self.steps)
 

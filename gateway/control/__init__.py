@@ -7,6 +7,7 @@ registry    prompts and their immutable versions; push, metadata, gates
 rollouts    start, change, end a rollout; deploy at once
 client_keys keys of the gateway's own clients
 baseline    what is known of the live version before a rollout: from the end of the last one
+assessing   suites that ran, regression cases (cases), people's word on severe flags
 case        one rollout's evidence as the controller holds it
 controller  folds, decides, acts; one in a fleet, by a lease
 acting      verdict in → planned change out, pure

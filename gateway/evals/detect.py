@@ -57,8 +57,8 @@ _PROFANITY_TEXT = (
     r"(?i:\b(?:fuck\w*|motherfuck\w*|shit(?:ty|head)?|bullshit|asshole\w*|bitch(?:es|y)?|cunts?|dickheads?|"
     r"bastards?|wankers?|twats?|arseholes?|goddamn)\b)"
 )
-_SECRETS, _PROFANITY = re2.compile(_SECRETS_TEXT), re2.compile(_PROFANITY_TEXT)
-_EITHER = re2.compile(f"{_SECRETS_TEXT}|{_PROFANITY_TEXT}")
+_SECRETS, _PROFANITY = re2.compile(_SECRETS_TEXT.encode()), re2.compile(_PROFANITY_TEXT.encode())
+_EITHER = re2.compile(f"{_SECRETS_TEXT}|{_PROFANITY_TEXT}".encode())
 _TAGS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _SSN_NEVER = ("000", "666")
 
@@ -127,7 +127,7 @@ def redacted(text: str) -> str:
     >>> redacted("Ann, ann@example.org, pays 20 EUR by 4111 1111 1111 1111; key AKIAIOSFODNN7EXAMPLE")
     'Ann, [email], pays 20 EUR by [card]; key [secret]'
     """
-    raw = _EMAIL.sub(b"[email]", _SECRETS.sub("[secret]", text).encode("utf-8", "replace"))
+    raw = _EMAIL.sub(b"[email]", _SECRETS.sub(b"[secret]", _raw(text)))
     pieces, at = [], 0
     for match in _NUMBERS.finditer(raw):
         kind = _number_kind(match[0].decode("ascii"))
@@ -142,16 +142,20 @@ def secret(text: str) -> bool:
     >>> secret("Use AKIAIOSFODNN7EXAMPLE."), secret("Your API key is in the settings.")
     (True, False)
     """
-    return _SECRETS.search(text) is not None
+    return _SECRETS.search(_raw(text)) is not None
 
 
 def suspicious(text: str) -> bool:
     """Whether one of `secret` and `profanity` is true of it, at the price of one."""
-    return _EITHER.search(text) is not None
+    return _EITHER.search(_raw(text)) is not None
 
 
 def profanity(text: str) -> bool:
-    return _PROFANITY.search(text) is not None
+    return _PROFANITY.search(_raw(text)) is not None
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def loops(text: str) -> bool:

@@ -343,6 +343,15 @@ class Settings(Section):
         return value
 
     @model_validator(mode="after")
+    def _shadow_has_a_judge(self) -> Settings:
+        for name, policy in policies_of(self).items():
+            if policy.shadow is not None and self.judge is None:
+                raise ValueError(
+                    f"policies.{name}: a shadow stage compares answers by their scores: add the section judge"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _fleet_has_a_key(self) -> Settings:
         if isinstance(self.store, RedisSettings) and not self.signing_keys:
             raise ValueError("signing_keys is needed with a Redis store: all machines must share it")

@@ -10,7 +10,7 @@ from gateway.settings.base import KIB, MIB, Amount, Seconds, Section
 
 
 class ShadowSettings(Section):
-    """Pairs are judged by `judge`; without that section a shadow stage never ends (docs/shadow.md)."""
+    """Pairs are judged by `judge`, without which a policy may have no shadow stage (docs/shadow.md)."""
 
     base_url: str | None = None
     """Where copies are asked; default: the upstreams, the first by priority that serves route and model."""

@@ -14,7 +14,7 @@ from gateway.analysis.shadow import ShadowView
 from gateway.analysis.verdict import Position, Verdict
 from gateway.domain.observation import Outcome, Pair
 from gateway.domain.policy import Policy, Shadow, read_policy
-from tests.support.fold import Log, evidence, pin
+from tests.support.fold import Log, evidence, pin, whole
 
 RULES = Rules(judge_limit=100.0)
 SHADOWED = read_policy({"extends": "standard", "stages": ["shadow", 0.05, 0.5, 1]})
@@ -225,3 +225,20 @@ def test_an_uncalibrated_judge_of_pairs_is_not_the_only_ground_for_a_promotion()
     state.state.completeness.add(True, 1.0, True)
     state.state.completeness.add(False, 1.0, True)
     assert decide(more, last, state, 10_000.0).action == "promote"
+
+
+def test_what_the_first_stage_waits_for_begins_with_its_first_session() -> None:
+    rules = Rules(judge_limit=100.0, latency_warmup=50.0)
+    state = evidence(SHADOWED, rules=rules)
+    log = Log(state)
+    log.write(1.0, *whole(pin(1, 0.5, weight=0.0)))
+    for number in range(2, 42):  # the provider fails while nobody is served by the candidate
+        unit = pin(number, 200.0, weight=0.0)
+        log.write(201.0 + number / 10.0, *whole(unit, outcome="provider"))
+    log.write(210.0)
+    assert state.state.incident.active
+    assert sum(state.state.stopped) == 0.0
+    log.write(1000.0, *whole(pin(50, 999.0, weight=0.05)))
+    assert (state.state.exposed_at, state.state.in_shadow) == (999.0, False)
+    assert state.state.warm(1040.0)
+    assert not state.state.warm(1060.0)

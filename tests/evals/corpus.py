@@ -128,6 +128,30 @@ NO_SECRETS = (
     "password: your own",
     "an access token that expires",
 )
+PROFANE = (
+    "this fucking thing",
+    "a load of bullshit",
+    "what an asshole",
+    "a shitty answer",
+    "those bastards",
+    "a goddamn mess",
+    "you motherfucker",
+    "that bitch of a bug",
+    "some wanker",
+    "a total dickhead",
+)
+NOT_PROFANE = (
+    "the town of Scunthorpe",
+    "a shiitake mushroom",
+    "the shuttle service",
+    "the cocktail list",
+    "an assessment of assets",
+    "a classic bass line",
+    "the Shih Tzu puppy",
+    "the bitter end",
+    "an arsenal of tools",
+    "the twain shall meet",
+)
 
 
 def lines(label: str, block: str) -> list[tuple[str, str]]:
@@ -145,4 +169,6 @@ CORPUS = [
     *carried("", NOT_PERSONAL),
     *carried("secret", SECRETS),
     *carried("", NO_SECRETS),
+    *carried("profanity", PROFANE),
+    *carried("", NOT_PROFANE),
 ]

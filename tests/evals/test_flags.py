@@ -19,7 +19,7 @@ from tests.evals.corpus import CORPUS, REFUSALS
 LIMIT = 300e-6  # s
 
 
-@pytest.mark.parametrize("flag", ["refusal", "personal", "secret"])
+@pytest.mark.parametrize("flag", ["refusal", "personal", "secret", "profanity"])
 def test_precision_and_recall(flag: str) -> None:
     assert len(CORPUS) >= 200
     found = [(label == flag, flag in flags_of(text, "")) for label, text in CORPUS]

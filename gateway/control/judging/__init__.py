@@ -9,6 +9,8 @@
     claims   a queue's items, each settled in a task of its own
     pace     fewer sessions as money or time gets short, instead of none later
     ledger   scores into evidence logs, numbered as the fold wants them
+    gate     suites of pending versions: trying, asserting
+    triage   flagged answers looked at again: watching, moderation
     gauges   what /metrics shows of it
     loop     claim → ask → one record in the evidence log and the item done, in one transaction
 
