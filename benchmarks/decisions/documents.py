@@ -12,6 +12,7 @@ from benchmarks.decisions.report import REVISION, Row
 from benchmarks.decisions.rules import RULES
 from benchmarks.overhead.document import fill
 from gateway.simulation.scenario import SCENARIOS
+from gateway.simulation.summary import share
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -50,6 +51,8 @@ def timings(rows: Sequence[Row]) -> str:
     for kind in kinds:
         cells = [_share(found[kind, rate]) if (kind, rate) in found else "–" for rate in rates]
         lines.append(f"| {kind} | {' | '.join(cells)} |")
+    cells = [_all([row for cell, row in found.items() if cell[1] == rate]) for rate in rates]
+    lines.append(f"| together | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -101,6 +104,11 @@ def _share(row: Row) -> str:
     back = row["rolled_back"]
     mark = "" if row.get("revision") == REVISION else " ¹"
     return f"{back['hits']} of {back['runs']} (≤ {back['high'] * 100:.1f} %){mark}"
+
+
+def _all(rows: Sequence[Row]) -> str:
+    found = share(sum([row["rolled_back"]["hits"] for row in rows]), sum([row["runs"] for row in rows]))
+    return f"{found.hits} of {found.runs} (≤ {found.high * 100:.1f} %)"
 
 
 def _pair(values: Sequence[float] | None) -> str:
