@@ -17,7 +17,7 @@ ROWS: list[dict[str, Any]] = json.loads((RESULTS / "decisions.json").read_text()
 MINE = {row["scenario"]: row for row in ROWS if row["rule"] == OURS}
 HOURS: list[dict[str, Any]] = json.loads((RESULTS / "hours.json").read_text())
 SAME = [row for row in MINE.values() if row["truth"] == "same"]
-TELLING = 62  # runs: with none that is wrong, the upper Wilson limit is below 6 %
+TELLING = 92  # runs: with one that is wrong, the upper Wilson limit is below 6 %
 
 
 def pooled(rows: list[dict[str, Any]]) -> tuple[int, int]:
