@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,8 @@ def measure(*, quick: bool) -> dict[str, float]:
         command = [sys.executable, "-m", "pytest", "-c", str(HERE / "pytest.ini"), str(HERE / "test_hot.py")]
         options = [f"--benchmark-json={report}", f"--benchmark-max-time={0.02 if quick else 0.5}"]
         options += ["--benchmark-min-rounds=2", "--benchmark-warmup=on", "--benchmark-warmup-iterations=50"]
-        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+        alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        done = subprocess.run([*command, *options], env=alone, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
         return baseline.read(json.loads(report.read_text()))

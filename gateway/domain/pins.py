@@ -39,7 +39,7 @@ from gateway.domain.assignment import Arm, bucket, sampled
 from gateway.domain.rollout import RAISE_LEAD, Rollout, Weight
 from gateway.errors import InvalidValue
 
-VIEW_FRESH: Final = RAISE_LEAD - 0.25  # s; the rest is for errors of a worker's estimate of the store's clock
+VIEW_FRESH = RAISE_LEAD - 0.25  # s; the rest is for errors of a worker's estimate of the store's clock
 NO_NEW_AFTER: Final = 15.0  # s without confirmation: no new session goes to a canary
 NOBODY_AFTER: Final = 300.0  # s without confirmation: nobody does
 PIN_MARGIN: Final = 10.0  # s before a pin's end in which no cache serves it; above a store call's limit

@@ -48,7 +48,7 @@ _SYNONYMS: Final = {"max_tokens": ("max_completion_tokens",), "max_completion_to
 _USAGE: Final = b'{"include_usage":true}'
 
 
-_TURNS: Final = msgspec.json.Decoder(list[Turn])
+_TURNS = msgspec.json.Decoder(list[Turn])
 _ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER: Final = msgspec.json.Encoder()
 

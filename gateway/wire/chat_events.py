@@ -23,7 +23,7 @@ _BLANK = (b"null", b'""', b"[]", b"{}")
 
 
 _TELLING: Final = msgspec.json.Decoder(Telling)
-_OPENING: Final = msgspec.json.Decoder(Opening)  # until the first token
+_OPENING = msgspec.json.Decoder(Opening)  # until the first token
 _CHUNK: Final = msgspec.json.Decoder(Chunk)  # after it, deltas are not looked at
 
 

@@ -29,7 +29,7 @@ HOP_BY_HOP: Final = frozenset(
     }
 )
 OURS: Final = frozenset({b"x-prompt", b"x-prompt-variables"})
-RESPONSE_OURS: Final = frozenset(
+RESPONSE_OURS = frozenset(
     {
         b"x-prompt-name",
         b"x-prompt-version",
@@ -41,7 +41,7 @@ RESPONSE_OURS: Final = frozenset(
 )
 
 _REQUEST_DROP: Final = HOP_BY_HOP | OURS | {b"host", b"expect"}  # expect is answered by the edge
-_MANAGED_DROP: Final = _REQUEST_DROP | {b"accept-encoding", b"content-encoding"}
+_MANAGED_DROP = _REQUEST_DROP | {b"accept-encoding", b"content-encoding"}
 _STREAM_DROP: Final = frozenset({b"cache-control", b"x-accel-buffering"})
 _STREAM_ADD: Final[Headers] = [(b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")]
 _USUAL: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})

@@ -25,7 +25,7 @@ from gateway.wire.splice import Fields
 
 PROMPT_HEADER: Final = b"x-prompt"
 VARIABLES_HEADER: Final = b"x-prompt-variables"
-PATH_PREFIX: Final = b"/p/"
+PATH_PREFIX = b"/p/"
 MAX_VERSION_DIGITS: Final = 9
 
 Source = Literal["body", "header", "path", "model", "default"]

@@ -27,7 +27,7 @@ CHUNK: Final = 256 * 1024
 Span = tuple[int, int, int]  # key's first byte, value's first byte, value's end
 Edit = tuple[int, int, Sequence[Piece]]  # body[start:end] becomes the pieces
 
-_DECODER: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SPACE: Final = rb"[ \t\r\n]*"
 _MEMBER: Final = re.compile(
     _SPACE + rb"[{,]" + _SPACE + rb'("[^"\\]*(?:\\.[^"\\]*)*")' + _SPACE + rb":" + _SPACE, re.DOTALL
