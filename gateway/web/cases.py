@@ -86,12 +86,14 @@ ROUTES = (
         *("POST", f"{CASE}/accept", "accept_case", "Take a case into the suite", accept_case, "operator"),
         answers={200: CaseView},
         body=AcceptBody,
+        once=True,
         errors=(NotFound, TransitionRefused),
     ),
     Route(
         *("POST", f"{CASE}/reject", "reject_case", "Leave a case out of the suite", reject_case, "operator"),
         answers={200: CaseView},
         body=requests.ReasonBody,
+        once=True,
         errors=(NotFound,),
     ),
     Route(
@@ -99,6 +101,7 @@ ROUTES = (
         role="operator",
         answers={200: CaseView},
         body=FlagBody,
+        once=True,
         errors=(NotFound, TransitionRefused),
     ),
     Route(
@@ -106,6 +109,7 @@ ROUTES = (
         role="operator",
         answers={200: CaseView},
         body=requests.ReasonBody,
+        once=True,
         errors=(NotFound, TransitionRefused),
     ),
 )

@@ -13,9 +13,10 @@ from tests.web.conftest import Admin, Answer
 
 PROMPT = "/v1/prompts/support-agent"
 PEOPLE = [f"op{number}" for number in range(8)]
-ASKS = {"explain_session", "show_pin"}  # a POST that changes nothing
+ASKS = {"explain_session", "explain_unnamed", "show_pin"}  # a POST that changes nothing
 WITHOUT_REVISION = {  # what they make, or change, has none
     *("create_token", "create_key", "test_alert", "retry_judgment", "clear_pin", "post_evaluation"),
+    *("accept_case", "reject_case", "confirm_flag", "clear_flags"),  # a second one is told of the first
 }
 
 

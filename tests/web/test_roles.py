@@ -25,6 +25,7 @@ PLACES = {
     "{delivery}": "1-none",
     "{request}": "pc1." + "A" * 52,
     "{id}": "aB3dEf6hIj9k",
+    "{case}": "aB3dEf6hIj9k",
 }
 
 
