@@ -82,7 +82,7 @@ def test_a_wrong_protocol_is_refuted(
         run_state_machine_as_test(
             pins_model.PinsModel,
             settings=settings(
-                max_examples=3000,
+                max_examples=30_000,  # the first that refutes ends it
                 stateful_step_count=50,
                 deadline=None,
                 derandomize=True,
