@@ -37,17 +37,18 @@ class Shown(NamedTuple):
     admin: int
 
 
-def run(plan: Plan, states: Sequence[str] = STATES) -> Data:
+def run(plan: Plan, states: Sequence[str] = STATES, queue: int = QUEUE) -> Data:
+    """Filling `queue` takes as long as the machine needs for twice as many requests."""
     with ExitStack() as stack:
         upstream = stack.enter_context(plan.provider())
         found = []
         for state in states:
             port = stack.enter_context(collector(plan.folder, state))
-            prepare = partial(configure, port)
+            prepare = partial(configure, port, queue)
             started = own.gateway(plan.folder / state, upstream, "managed", prepare=prepare)
             peer, admin = stack.enter_context(started)
             found.append(Shown(state, peer, admin))
-        return uvloop.run(measure(found, plan))
+        return uvloop.run(measure(found, plan, queue))
 
 
 @contextlib.contextmanager
@@ -64,13 +65,13 @@ def collector(folder: Path, state: str) -> Iterator[int]:
         yield port
 
 
-def configure(port: int, data: Path) -> None:
+def configure(port: int, queue: int, data: Path) -> None:
     """`data` is in the gateway's folder."""
     if not port:
         return
     endpoint = f"http://127.0.0.1:{port}"
     sections: dict[str, Any] = {
-        "traces": {"endpoint": endpoint, "sample": 1.0, "interval": 0.2, "queue": QUEUE},
+        "traces": {"endpoint": endpoint, "sample": 1.0, "interval": 0.2, "queue": queue},
         "metrics": {"endpoint": endpoint, "interval": 1.0},
     }
     config = data.parent / "gateway.yaml"
@@ -78,11 +79,11 @@ def configure(port: int, data: Path) -> None:
     config.write_text(config.read_text() + "".join(lines))
 
 
-async def measure(found: list[Shown], plan: Plan) -> Data:
+async def measure(found: list[Shown], plan: Plan, queue: int) -> Data:
     saturated = await load.run(found[0].peer, stream=False, connections=32, seconds=plan.seconds)
     saturated.check(found[0].peer.name)
     rate = max(round(SHARE * saturated.requests / saturated.elapsed), 10)
-    fill = max(2.0 * QUEUE / rate, plan.seconds)
+    fill = max(2.0 * queue / rate, plan.seconds)
     for shown in found:  # until the queues of those that cannot deliver are full
         await openloop.run(shown.peer, rate=rate, seconds=fill)
     before = {shown.state: cpu.resident_bytes(shown.peer.worker) for shown in found}

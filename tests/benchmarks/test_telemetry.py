@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.overhead.plan import Plan
 from benchmarks.telemetry.__main__ import RESULTS
-from benchmarks.telemetry.measure import QUEUE, STATES, markdown, sentence
+from benchmarks.telemetry.measure import QUEUE, STATES, markdown, run, sentence
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 UNDELIVERED = ("slow", "hangs", "down")
@@ -42,3 +43,13 @@ def test_the_page_shows_the_results(results: dict[str, Any]) -> None:
     assert markdown(results) in (RESULTS / "telemetry.md").read_text()
     assert set(rows(results)) == set(STATES)
     assert sentence(results) in (ROOT / "docs" / "traces.md").read_text().replace("\n", " ")
+
+
+@pytest.mark.timeout(400)
+def test_the_benchmark_runs(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, rounds=1, seconds=0.2)
+    found = rows(run(plan, ("answers", "down"), queue=64))
+    assert found["answers"]["sent"] > 0
+    assert found["down"]["sent"] == 0
+    assert found["answers"]["failed"] == found["down"]["failed"] == 0
+    assert found["answers"]["p50_ratio"] == 1.0
