@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from gateway.simulator import load_scenario, start_simulator
-from tests.e2e.test_judge import build, start, until
 from tests.support.gateway import Gateway, ask_once, running
+from tests.support.judged import build, start, until
 from tests.support.judging import labels
 
 STRICTER = "judge: {noise: 0.05, bias: -0.3, behaviour: {first_token_ms: 2, gap_ms: 0}}"

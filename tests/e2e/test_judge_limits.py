@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 from gateway.storage.create import create_store
-from tests.e2e.test_judge import Log, build, load_on, quiet, start, until
 from tests.support.gateway import running
+from tests.support.judged import Log, build, load_on, quiet, start, until
 from tests.support.metrics import read, scraped
 
 PRICES = "prices: {sim-judge: {input: 1000, output: 1000}}\n"  # some 40 cents for an answer

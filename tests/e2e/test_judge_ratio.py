@@ -16,8 +16,8 @@ from gateway.domain.observation import Assigned, Drawn, Observed, Scored, decode
 from gateway.domain.rollout import Deployment, Rollout
 from gateway.storage import codec, keys
 from gateway.storage.create import create_store
-from tests.e2e.test_judge import build, quiet, start
 from tests.support.gateway import RawClient, running
+from tests.support.judged import build, quiet, start
 
 SESSIONS, CLIENTS = 1600, 8
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_judge import build, load_on, start, until
 from tests.support.collector import Collector, Protocol, attributes, running_collector
 from tests.support.gateway import running
+from tests.support.judged import build, load_on, start, until
 
 PROTOCOLS: list[Protocol] = ["http", "grpc"]
 

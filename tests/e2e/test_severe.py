@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_judge import build, load_on, start, until
 from tests.support.gateway import running
+from tests.support.judged import build, load_on, start, until
 
 SCENARIO = """\
 default: {first_token_ms: 2, gap_ms: 0, tokens: 10, quality: 0.9, quality_spread: 0}

@@ -4,29 +4,35 @@ served by the candidate, a worse one is found and a good one goes on to its firs
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.control.replay import read_all
-from gateway.domain.observation import Assigned, Pair, decode_batch
+from gateway.domain.observation import Assigned, Evidence, Observed, Pair
 from gateway.storage import keys
 from gateway.storage.base import Store
-from gateway.storage.create import create_store
-from tests.e2e.test_judge import PATIENCE, PREFIX, SCENARIO, load_on, start, until
-from tests.support.gateway import Gateway, make_gateway, running
-from tests.support.redis_server import RedisServer, need_redis_server
+from tests.support.gateway import Gateway, make_gateway
+from tests.support.judged import (
+    SCENARIO,
+    Place,
+    kill_the_judge,
+    load_on,
+    placed,
+    quiet,
+    records,
+    start,
+    until,
+)
 
 EXTRA = """\
 policies:
   judged:
     stages: [shadow, 40%, 50%, 1]
-    shadow: {{min_pairs: 15}}
+    shadow: {{min_pairs: {min_pairs}}}
     min_bake: [2s, 2s]
     max_bake: 1h
     min_units: 5
@@ -50,61 +56,39 @@ shadow: {{per_minute: 6000, concurrency: 16, timeout: 2}}
 """
 
 
-def build(folder: Path, store: str | None = None) -> Gateway:
-    gateway = make_gateway(folder, store=store, scenario=SCENARIO)
-    gateway.config.write_text(gateway.config.read_text() + EXTRA.format(judge=gateway.simulator))
-    return gateway
-
-
-@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Gateway, Callable[[], Store]]]:
-    if request.param == "sqlite":
-        with running(build(tmp_path)) as gateway:
-            yield gateway, lambda: create_store("sqlite", str(tmp_path / "data"))
-        return
-    need_redis_server()
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    try:
-        store = f"{{kind: redis, url: '{server.url}', prefix: {PREFIX}}}"
-        with running(build(tmp_path, store)) as gateway:
-            yield gateway, lambda: create_store("redis", server.url, prefix=PREFIX)
-    finally:
-        server.kill()
-
-
 class Log:
     """What an evidence log holds of the shadow stage, and of the candidate's sessions."""
 
-    def __init__(self) -> None:
-        self.pairs: list[Pair] = []
-        self.assigned: Counter[bool] = Counter()  # by arm
+    def __init__(self, found: list[Evidence]) -> None:
+        self.pairs = [record for record in found if isinstance(record, Pair)]
+        self.assigned = Counter(record.unit.canary for record in found if isinstance(record, Assigned))
+        self.begun = {
+            record.unit.session for record in found if isinstance(record, Observed) and record.first
+        }
 
     @classmethod
     async def read(cls, store: Store, id: str) -> Log:
-        log = cls()
-        await store.open()
-        try:
-            async for entry in read_all(store, keys.evidence(id)):
-                for record in decode_batch(entry.value).records:
-                    if isinstance(record, Pair):
-                        log.pairs.append(record)
-                    elif isinstance(record, Assigned):
-                        log.assigned[record.unit.canary] += 1
-        finally:
-            await store.close()
-        return log
+        return cls(await records(store, id))
 
 
-async def settled(store: Store) -> None:
-    """No copy waits any more."""
-    await store.open()
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while (await store.depth(keys.SHADOWING))[:2] != (0, 0):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-    finally:
-        await store.close()
+@pytest.fixture
+def min_pairs() -> int:
+    return 15
+
+
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+def place(request: pytest.FixtureRequest, tmp_path: Path, min_pairs: int) -> Iterator[Place]:
+    def make(store: str | None) -> Gateway:
+        gateway = make_gateway(tmp_path, store=store, scenario=SCENARIO)
+        extra = EXTRA.format(judge=gateway.simulator, min_pairs=min_pairs)
+        gateway.config.write_text(gateway.config.read_text() + extra)
+        return gateway
+
+    with placed(request.param, tmp_path, make) as found:
+        yield found
+
+
+settled = partial(quiet, queue=keys.SHADOWING)
 
 
 def shadow_of(rollout: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +102,7 @@ def shown(rollout: dict[str, Any]) -> bool:
 
 
 async def test_a_worse_candidate_is_found_before_anybody_is_served_by_it(
-    place: tuple[Gateway, Callable[[], Store]],
+    place: Place,
 ) -> None:
     gateway, store = place
     async with load_on(gateway):
@@ -144,7 +128,7 @@ async def test_a_worse_candidate_is_found_before_anybody_is_served_by_it(
 
 
 async def test_a_good_candidate_passes_the_stage_and_is_promoted(
-    place: tuple[Gateway, Callable[[], Store]],
+    place: Place,
 ) -> None:
     gateway, store = place
     async with load_on(gateway):
@@ -160,22 +144,17 @@ async def test_a_good_candidate_passes_the_stage_and_is_promoted(
     assert len(log.pairs) >= 15
 
 
+@pytest.mark.parametrize("min_pairs", [100_000])  # the stage lasts
 async def test_kill_9_of_the_judge_loses_no_pair_and_counts_none_twice(
-    place: tuple[Gateway, Callable[[], Store]],
+    place: Place,
 ) -> None:
     gateway, store = place
     id = start(gateway, "good")
-    killed = 0
     async with load_on(gateway):
-        for _ in range(3):
-            await asyncio.sleep(1.5)
-            pid = gateway.ready()["children"]["judge"]["pid"]
-            if pid is not None:
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-    assert killed >= 2
+        killed = await kill_the_judge(gateway)
     await settled(store())
     log = await Log.read(store(), id)
     sessions = Counter(pair.unit.session for pair in log.pairs)
     assert set(sessions.values()) == {1}
+    assert set(sessions) == log.begun
     assert gateway.ready()["children"]["judge"]["restarts"] == killed

@@ -57,12 +57,13 @@ evidence:
 
 
 class Load:
-    """New sessions all the time, about 150 a second, on connections that change."""
+    """New sessions all the time, on connections that change; each client waits `pause` s between two."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, pause: float) -> None:
         self.answers: list[Answer] = []
         self.fault = ""  # what the provider is asked to do
         self._gateway = gateway
+        self._pause = pause
         self._stop = asyncio.Event()
         self._start = time.time()
 
@@ -77,7 +78,7 @@ class Load:
                     headers["x-sim-fault"] = self.fault
                 body = b'{"model":"m","messages":[{"role":"user","content":"hi %d-%d"}]}' % (number, turn)
                 self.answers.append(await client.post(body, headers))
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(self._pause)
             await client.close()
 
     def stop(self) -> None:
@@ -85,10 +86,11 @@ class Load:
 
 
 @asynccontextmanager
-async def load_on(gateway: Gateway) -> AsyncIterator[Load]:
-    load = Load(gateway)
+async def load_on(gateway: Gateway, clients: int = 4, pause: float = 0.02) -> AsyncIterator[Load]:
+    """About 150 sessions a second."""
+    load = Load(gateway, pause)
     async with asyncio.TaskGroup() as tasks:
-        for number in range(4):
+        for number in range(clients):
             tasks.create_task(load.ask(number))
         try:
             yield load
@@ -96,9 +98,11 @@ async def load_on(gateway: Gateway) -> AsyncIterator[Load]:
             load.stop()
 
 
-async def until(gateway: Gateway, check: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+async def until(
+    gateway: Gateway, check: Callable[[dict[str, Any]], bool], patience: float = PATIENCE
+) -> dict[str, Any]:
     """The newest rollout, as soon as it is as `check` wants it."""
-    limit = time.monotonic() + PATIENCE
+    limit = time.monotonic() + patience
     while True:
         found = await asyncio.to_thread(gateway.call, "/v1/prompts/greeter/rollouts")
         newest: dict[str, Any] = found["rollouts"][0]
