@@ -54,6 +54,17 @@ class Plan:
         peer, _ = stack.enter_context(own.gateway(folder, upstream, mode, **options))
         return peer
 
+    def beside(self, stack: ExitStack, name: str) -> list[Peer]:
+        """The provider itself, the proxies, and the gateway: passing, and with everything on."""
+        upstream = stack.enter_context(self.provider())
+        collector = stack.enter_context(self.provider()).port
+        folder = self.folder / name
+        own = [
+            self.enter_own(stack, folder / mode, upstream, mode, collector=collector)
+            for mode in ("pass", "all")
+        ]
+        return [peers.direct(upstream), *self.proxies(stack, folder, upstream), *own]
+
     def proxies(self, stack: ExitStack, folder: Path, upstream: Upstream) -> list[Peer]:
         """nginx and HAProxy, where they are installed."""
         found = [

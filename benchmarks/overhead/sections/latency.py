@@ -7,25 +7,19 @@ from contextlib import ExitStack
 
 import uvloop
 
-from benchmarks.overhead import load, openloop, peers
+from benchmarks.overhead import load, openloop
 from benchmarks.overhead.peers import Peer
 from benchmarks.overhead.plan import Data, Plan, median, quantile, table
 
 NAME = "latency"
 TITLE = "Added latency at half of saturation"
 PARTS = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
-MODES = ("pass", "all")
 LONGER = 2.0  # times a usual measurement: for the tail's sake
 
 
 def run(plan: Plan) -> Data:
     with ExitStack() as stack:
-        upstream = stack.enter_context(plan.provider())
-        folder = plan.folder / "latency"
-        collector = stack.enter_context(plan.provider()).port
-        found = [peers.direct(upstream), *plan.proxies(stack, folder, upstream)]
-        found += [plan.enter_own(stack, folder / mode, upstream, mode, collector=collector) for mode in MODES]
-        return uvloop.run(measure(found, plan))
+        return uvloop.run(measure(plan.beside(stack, NAME), plan))
 
 
 async def measure(found: list[Peer], plan: Plan) -> Data:

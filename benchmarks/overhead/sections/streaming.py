@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import uvloop
 
-from benchmarks.overhead import peers, provider, streams
+from benchmarks.overhead import provider, streams
 from benchmarks.overhead.peers import Peer
 from benchmarks.overhead.plan import Data, Plan, median, quantile, table
 from benchmarks.overhead.requests import template
@@ -16,18 +16,12 @@ from benchmarks.overhead.requests import template
 NAME = "streaming"
 TITLE = "Added time to first token and added gaps"
 STREAMS, EVENTS, GAP = 16, 20, 0.02  # GAP in s
-MODES = ("pass", "all")
 FIGURES = {"ttft p50": ("first", 0.5), "ttft p99": ("first", 0.99), "gap p99": ("gaps", 0.99)}
 
 
 def run(plan: Plan) -> Data:
     with ExitStack() as stack:
-        upstream = stack.enter_context(plan.provider())
-        folder = plan.folder / "streaming"
-        collector = stack.enter_context(plan.provider()).port
-        found = [peers.direct(upstream), *plan.proxies(stack, folder, upstream)]
-        found += [plan.enter_own(stack, folder / mode, upstream, mode, collector=collector) for mode in MODES]
-        return uvloop.run(measure(found, plan))
+        return uvloop.run(measure(plan.beside(stack, NAME), plan))
 
 
 async def measure(found: list[Peer], plan: Plan) -> Data:
