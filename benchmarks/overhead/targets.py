@@ -90,11 +90,10 @@ PINNING = "a new session, every fourth request here, costs a write to the store 
 SMALL = "it follows the processor time per request"
 WAITING = (
     "the end of an instant answer to a new session waits for its pin, written in batches of 10 ms; a model "
-    "takes longer than that; pass-through adds 1.8 × (table below)"
+    "takes longer than that; pass-through does not wait (table below)"
 )
 FIRST = (
-    "16 streams begin at once and are served one after the other; nginx adds too little to divide by, the "
-    "table below has both"
+    "16 streams begin at once and are served one after the other; nginx adds next to nothing (table below)"
 )
 RATE = "it takes ten and a hundred times less, but not as much less as was aimed at: all features are on"
 HANDSHAKES = "OpenSSL's buffers for each connection; nginx needs as much (table below)"
