@@ -20,9 +20,12 @@ domain/assignment
 domain/outcome
 domain/pins
 domain/request_id
+evals/detect
+evals/flags
 prices
 proxy/answered
 proxy/base
+proxy/beginnings
 proxy/breaker
 proxy/budget
 proxy/choice
@@ -40,6 +43,7 @@ proxy/managed
 proxy/models
 proxy/named
 proxy/pins
+proxy/question
 proxy/recorder
 proxy/router
 proxy/snapshots
@@ -67,6 +71,7 @@ wire/session_key
 wire/splice
 wire/sse
 wire/usage
+wire/written
 """
 
 

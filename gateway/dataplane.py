@@ -15,7 +15,7 @@ from gateway.proxy.gauges import counted, standing
 from gateway.proxy.worker import Worker, build_worker
 from gateway.storage.create import store_of
 
-GC_AFTER, GC_AFTER_YOUNG, GC_AFTER_OLD = 20_000, 20, 50  # requests leave no cycles: look rarely
+GC_AFTER, GC_AFTER_YOUNG, GC_AFTER_OLD = 100_000, 20, 50  # requests leave no cycles: look rarely
 
 
 async def run_worker(process: Process) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from benchmarks.overhead.awake import Awake
 from benchmarks.overhead.peers import Peer
 from benchmarks.overhead.requests import TURNS, Template, template
 
@@ -72,11 +73,13 @@ class Client(asyncio.Protocol):
         self.ask()
 
     def ask(self) -> None:
-        if self.turn % TURNS == 0:
+        turn = self.turn % TURNS
+        if turn == 0:
             self.session = next(SESSIONS)
         self.reading = Answer()
         templates = self.load.templates
-        self.transport.write(templates[(self.number + self.turn) % len(templates)].filled(self.session))
+        asked = templates[(self.number + self.turn) % len(templates)]
+        self.transport.write(asked.filled(self.session, turn))
         self.turn += 1
 
     def data_received(self, data: bytes) -> None:
@@ -86,6 +89,8 @@ class Client(asyncio.Protocol):
         if not self.reading.feed(data):
             return
         load.requests += 1
+        if load.awake is not None:
+            load.awake.stay()
         if self.reading.status != b"200":
             load.failures += 1
             load.said = load.said or self.reading.buffer
@@ -105,13 +110,14 @@ class Client(asyncio.Protocol):
 
 
 class Load:
-    def __init__(self, port: int, templates: Sequence[Template], *, stream: bool) -> None:
+    def __init__(self, port: int, templates: Sequence[Template], *, stream: bool, awake: bool) -> None:
         self.port = port
         self.templates = templates
         self.stream = stream
         self.requests = self.events = self.failures = 0
         self.said = b""
         self.running = True
+        self.awake = Awake() if awake else None
         self.left = 0
         self.over = asyncio.Event()
         self._tasks: set[asyncio.Task[object]] = set()
@@ -132,10 +138,12 @@ async def run(
     connections: int,
     seconds: float,
     templates: Sequence[Template] = (),
+    awake: bool = False,
     at_end: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """As fast as answers come. `at_end` is called when the time is up; then the last answers are awaited."""
-    load = Load(peer.port, templates or [template(peer, stream=stream)], stream=stream)
+    """As fast as answers come; `awake`: without sleeping between them. `at_end` is called when the time is
+    up; then the last answers are awaited."""
+    load = Load(peer.port, templates or [template(peer, stream=stream)], stream=stream, awake=awake)
     started = time.monotonic()
     for number in range(connections):
         load.connect(number)

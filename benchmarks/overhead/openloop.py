@@ -58,11 +58,12 @@ class Beat(asyncio.Protocol):
 
     def ask(self, due: float) -> None:
         self.due, self.busy = due, True
-        if self.asked % TURNS == 0:
+        turn = self.asked % TURNS
+        if turn == 0:
             self.session = next(SESSIONS)
         self.asked += 1
         self.reading = Answer()
-        self.transport.write(self.pool.template.filled(self.session))
+        self.transport.write(self.pool.template.filled(self.session, turn))
 
     def data_received(self, data: bytes) -> None:
         if not self.reading.feed(data):

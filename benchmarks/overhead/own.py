@@ -1,7 +1,8 @@
-"""This gateway, in four amounts of what it does.
+"""This gateway, in five amounts of what it does.
 
 pass      no prompt applies: the body is looked at and passes unchanged
 managed   a prompt is injected; no rollout
+by hand   a rollout by hand at 10 %: pins
 rollout   a rollout under a policy at 10 %: pins, evidence, the fold and the decisions on it
 all       the same, and one request in a hundred is traced to a collector
 """
@@ -21,7 +22,7 @@ from typing import Any
 from benchmarks.overhead import cpu
 from benchmarks.overhead.peers import START_LIMIT, Peer, Upstream, free_port, process
 
-MODES = ("pass", "managed", "rollout", "all")
+MODES = ("pass", "managed", "by hand", "rollout", "all")
 LEAD = 2.0  # s; a weight takes effect one second after its commit
 
 CONFIG = """\
@@ -69,8 +70,8 @@ def gateway(
     command = [sys.executable, "-m", "gateway", "serve", "--config", str(config)]
     with process(command, log) as started:
         wait_until_ready(admin, log)
-        if mode in ("rollout", "all"):
-            start_rollout(admin)
+        if mode in ("by hand", "rollout", "all"):
+            start_rollout(admin, by_hand=mode == "by hand")
         children = call(admin, "/readyz")["children"]
         if pinned:
             cpu.pin_tree(started.pid, cpu.MEASURED)
@@ -126,9 +127,10 @@ def text(admin: int, path: str) -> str:
     return found
 
 
-def start_rollout(admin: int, prompt: str = "bench") -> None:
+def start_rollout(admin: int, prompt: str = "bench", *, by_hand: bool = False) -> None:
     text = PROMPT.format(name=prompt, edition=f"Edition of {time.monotonic_ns()}.")
     version = call(admin, f"/v1/prompts/{prompt}/versions", {"file": text})["version"]
-    body = {"version": version, "policy": "bench", "reason": "benchmark"}
+    how = {"weight": 0.1} if by_hand else {"policy": "bench"}
+    body = {"version": version, "reason": "benchmark", **how}
     call(admin, f"/v1/prompts/{prompt}/rollouts", body)
     time.sleep(LEAD)

@@ -156,10 +156,13 @@ def process(
 
 
 @contextlib.contextmanager
-def provider(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[Upstream]:
+def provider(
+    folder: Path, certificate: tuple[Path, Path] | None = None, *, awake: bool = False
+) -> Iterator[Upstream]:
     port = free_port()
     extra = [str(path) for path in certificate] if certificate else []
-    command = [sys.executable, "-m", "benchmarks.overhead.provider", str(port), *extra]
+    options = ["--awake"] if awake else []
+    command = [sys.executable, "-m", "benchmarks.overhead.provider", *options, str(port), *extra]
     log = folder / f"provider-{port}.log"
     with process(command, log) as started:
         wait_for(port, started, log)

@@ -34,9 +34,9 @@ class Plan:
         return max(round(full * self.scale), 10)
 
     @contextlib.contextmanager
-    def provider(self, scheme: str = "http") -> Iterator[Upstream]:
+    def provider(self, scheme: str = "http", *, awake: bool = False) -> Iterator[Upstream]:
         certificate = make_certificate(self.folder) if scheme == "https" else None
-        with peers.provider(self.folder, certificate) as upstream:
+        with peers.provider(self.folder, certificate, awake=awake) as upstream:
             yield upstream
 
     def enter(self, stack: ExitStack, name: str, started: AbstractContextManager[Peer]) -> Peer | None:

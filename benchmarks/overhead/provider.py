@@ -1,4 +1,4 @@
-"""A fixed upstream. `python -m benchmarks.overhead.provider PORT [CERT KEY]`.
+"""A fixed upstream. `python -m benchmarks.overhead.provider [--awake] PORT [CERT KEY]`.
 
 POST with `"stream":true` in the body is answered with `EVENTS` events, one every `GAP` s, written one by
 one, or as a message asks (`plan`); anything else, spans for a collector too, with one completion. It reads
@@ -15,6 +15,8 @@ import sys
 from typing import cast
 
 import uvloop
+
+from benchmarks.overhead.awake import Awake
 
 EVENTS = 200
 GAP = 0.002  # s
@@ -65,6 +67,8 @@ LAST = event("", '"stop"') + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 
 
 class Provider(asyncio.Protocol):
+    awake: Awake | None = None
+
     def __init__(self) -> None:
         self.buffer = b""
         self.body = b""  # as far as it is looked at
@@ -103,6 +107,8 @@ class Provider(asyncio.Protocol):
         return rest
 
     def answer(self, body: bytes) -> None:
+        if self.awake is not None:
+            self.awake.stay()
         if b'"stream":true' in body.replace(b" ", b""):
             self.transport.write(STREAM_HEAD)
             self.send(*planned(body))
@@ -128,6 +134,9 @@ async def serve(port: int, context: ssl.SSLContext | None) -> None:
 
 def main(arguments: list[str]) -> None:
     context = None
+    if arguments[0] == "--awake":
+        Provider.awake = Awake()
+        arguments = arguments[1:]
     if len(arguments) == 3:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(arguments[1], arguments[2])

@@ -18,30 +18,29 @@ TURNS = 4  # of a session: the session header changes so often, as in conversati
 
 
 class Template(NamedTuple):
+    """A head without its end, and what follows the session's line, for each turn of a conversation."""
+
     head: bytes
-    rest: bytes
+    turns: tuple[bytes, ...]
 
-    def filled(self, session: int) -> bytes:
-        return self.head + b"x-session-id: s-%d\r\n" % session + self.rest
-
-
-def template(peer: Peer, *, stream: bool, plan: str = "", extra: str = "", size: int = 0) -> Template:
-    """A conversation of three turns; `plan` asks the provider for events (`provider.plan`), `extra` are
-    header lines, `size` bytes are added to the last turn."""
-    content = body(stream=stream, plan=plan, size=size)
-    head = (
-        f"POST {peer.path} HTTP/1.1\r\nhost: 127.0.0.1:{peer.port}\r\n{SDK_HEADERS}{peer.headers}{extra}"
-        f"content-length: {len(content)}\r\n"
-    )
-    return Template(head.encode(), b"\r\n" + content)
+    def filled(self, session: int, turn: int = 0) -> bytes:
+        return self.head + b"x-session-id: s-%d\r\n" % session + self.turns[turn]
 
 
-def body(*, stream: bool, plan: str = "", size: int = 0) -> bytes:
+def template(peer: Peer, *, stream: bool, plan: str = "", extra: str = "") -> Template:
+    """A conversation that grows by an answer and a question with each turn; `plan` asks the provider for
+    events (`provider.plan`), `extra` are header lines."""
+    head = f"POST {peer.path} HTTP/1.1\r\nhost: 127.0.0.1:{peer.port}\r\n{SDK_HEADERS}{peer.headers}{extra}"
+    bodies = [body(stream=stream, plan=plan, turn=turn) for turn in range(TURNS)]
+    turns = [b"content-length: %d\r\n\r\n%b" % (len(content), content) for content in bodies]
+    return Template(head.encode(), tuple(turns))
+
+
+def body(*, stream: bool, plan: str = "", turn: int = 1) -> bytes:
+    """With `turn` answers of the model in it."""
     flag = ',"stream":true' if stream else ""
-    turn = "A turn of the conversation, as people write them. " * 4
-    messages = [
-        f'{{"role":"user","content":"{plan} {turn}"}}',
-        f'{{"role":"assistant","content":"{turn}"}}',
-        f'{{"role":"user","content":"{turn}{"many words " * (size // 11)}"}}',
-    ]
+    said = "A turn of the conversation, as people write them. " * 4
+    messages = [f'{{"role":"user","content":"{plan} {said}"}}']
+    for _ in range(turn):
+        messages += [f'{{"role":"{role}","content":"{said}"}}' for role in ("assistant", "user")]
     return f'{{"model":"gpt-4o-mini","messages":[{",".join(messages)}],"temperature":0.2{flag}}}'.encode()

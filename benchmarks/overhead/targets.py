@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 Results = Mapping[str, Any]  # section → its data
-NGINX, PASS, ALL, ROLLOUT, MANAGED = (
+NGINX, PASS, ALL, ROLLOUT, MANAGED, BY_HAND = (
     "nginx",
     "gateway, pass",
     "gateway, all",
     "gateway, rollout",
     "gateway, managed",
+    "gateway, by hand",
 )
 
 
@@ -100,6 +101,7 @@ HANDSHAKES = "OpenSSL's buffers for each connection; nginx needs as much (table 
 
 TARGETS = (
     Target("processor per request against nginx, pass-through", 2.0, cost(PASS), reason=PARSED),
+    Target("the same, a rollout by hand", 3.0, cost(BY_HAND), reason=STEPS),
     Target("the same, all features on", 2.0, cost(ALL), reason=f"{STEPS}; {PINNING}"),
     Target("processor per SSE event against nginx", 1.5, cost(ALL, "event_ratio"), reason=STEPS),
     Target("per request against Portkey", 1 / 20, against(ALL, "Portkey"), reason=RATE),
@@ -133,6 +135,7 @@ TARGETS = (
         reason=HANDSHAKES,
     ),
     Target("TLS upstream: per request, pass-through", 2.0, cost(PASS, scheme="https"), reason=PARSED),
+    Target("TLS upstream: a rollout by hand", 3.0, cost(BY_HAND, scheme="https"), reason=STEPS),
     Target("TLS upstream: all features on", 2.0, cost(ALL, scheme="https"), reason=f"{STEPS}; {PINNING}"),
     Target(
         "gap that one 32 MiB body adds to other streams",

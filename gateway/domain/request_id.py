@@ -25,6 +25,8 @@ from gateway.errors import InvalidValue
 PREFIX: Final = "pc1."
 LENGTH: Final = 56
 SESSION_BYTES, RANDOM_BYTES, MAC_BYTES, ROLLOUT_BYTES = 8, 4, 12, 6
+VERSION_BYTES: Final = 3
+TIME_BYTES: Final = 5
 TICK: Final = 0.01  # s, the resolution of the time; 40 bits of it last 348 years
 
 _HEAD: Final = PREFIX.encode()
@@ -33,6 +35,8 @@ _FROM_URL_SAFE: Final = str.maketrans("-_+/", "+/!!")  # strictly: one spelling 
 _FIELDS: Final = struct.Struct(">6sBHB8sBI4s")  # version and time are split into a high and a low half
 _NO_ROLLOUT: Final = bytes(ROLLOUT_BYTES)
 _NO_SESSION: Final = bytes(SESSION_BYTES)
+_VERSIONS: Final = 1 << 24
+_TICKS: Final = 1 << 40
 
 
 class RequestId(msgspec.Struct, frozen=True):
@@ -49,26 +53,32 @@ class RequestId(msgspec.Struct, frozen=True):
 
 def sign(id: RequestId, key: bytes) -> str:
     """The id as the client sees it. Raises `InvalidValue` for fields that have no room in it."""
-    rollout, version, session, random = id.rollout, id.version, id.session, id.random
-    ticks = int(id.at / TICK + 0.5)
-    raw = bytes.fromhex(rollout) if rollout else _NO_ROLLOUT
+    return signed(id.rollout, id.version, id.arm, id.session, id.at, id.random, key).decode()
+
+
+def signed(
+    rollout: str, version: int, arm: Arm, session: bytes, at: float, random: bytes, key: bytes
+) -> bytes:
+    """As `sign`, of the fields of a `RequestId`."""
     short = _NO_SESSION if session == b"" else session[:SESSION_BYTES]
-    if len(raw) != ROLLOUT_BYTES or len(short) != SESSION_BYTES or len(random) != RANDOM_BYTES:
-        raise InvalidValue(f"a request id has room for 6, 8 and 4 bytes of rollout, session and random: {id}")
-    try:
-        fields = _FIELDS.pack(
-            raw,
-            version >> 16,
-            version & 0xFFFF,
-            id.arm == "canary",
-            short,
-            ticks >> 32,
-            ticks & 0xFFFFFFFF,
-            random,
+    ticks = int(at / TICK + 0.5)
+    if len(short) != SESSION_BYTES or len(random) != RANDOM_BYTES or not 0 <= ticks < _TICKS:
+        raise InvalidValue(
+            "a request id has room for 8 bytes of session, 4 of random and 5 of time: "
+            f"{session!r}, {random!r}, {at}"
         )
-    except struct.error as error:
-        raise InvalidValue(f"a request id has room for 3 bytes of version and 5 of time: {id}") from error
-    return PREFIX + b2a_base64(fields + _mac(key, fields), newline=False).translate(_URL_SAFE).decode()
+    fields = b"%b%b%b%b" % (_subject(rollout, version, arm), short, ticks.to_bytes(TIME_BYTES, "big"), random)
+    return _HEAD + b2a_base64(fields + _mac(key, fields), newline=False).translate(_URL_SAFE)
+
+
+@lru_cache(maxsize=1024)  # few of them at a time
+def _subject(rollout: str, version: int, arm: Arm) -> bytes:
+    raw = bytes.fromhex(rollout) if rollout else _NO_ROLLOUT
+    if len(raw) != ROLLOUT_BYTES or not 0 <= version < _VERSIONS:
+        raise InvalidValue(
+            f"a request id has room for 6 bytes of rollout and 3 of version: {rollout!r}, {version}"
+        )
+    return raw + version.to_bytes(VERSION_BYTES, "big") + (b"\1" if arm == "canary" else b"\0")
 
 
 def verify(token: str, keys: Sequence[bytes]) -> RequestId | None:

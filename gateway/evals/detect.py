@@ -22,17 +22,17 @@ REFUSAL_HEAD = 300  # characters in which a refusal is looked for
 PROBE_WORDS, MOST_PROBES, LEAK_AT = 8, 40, 2
 LOOP_UNIT, LOOP_TAIL, LOOP_AT = 24, 3000, 12
 
-_APOSTROPHES = str.maketrans("’‘`", "'''")
 _CANNOT = r"(?:can't|cannot|can not|won't|will not|am unable|am not able|'m unable|'m not able)"
 _TO_HELP = r"(?:help|assist|provide|comply|answer|do that|fulfil|engage|participate|discuss)"
-_REFUSALS = re2.compile(
-    r"(?i)\b(?:"
+_REFUSALS_TEXT = (
+    r"(?i:\b(?:"
     rf"i(?:'m| am)(?: very| so| really)? (?:sorry|afraid)[,.]?(?: but)? i ?{_CANNOT}"
     rf"|i ?{_CANNOT}(?: to)? {_TO_HELP}"
     r"|i must decline|i have to decline|that's not something i can"
     r"|as an ai(?: language model| assistant)?,? i (?:can't|cannot|don't|am not able)"
-    r")"
-)
+    r"))"
+).replace("'", "(?:'|’|‘|`)")
+_REFUSALS = re2.compile(_REFUSALS_TEXT.encode())
 # On bytes: RE2 translates the place of each match in a string back to characters, which costs as much again.
 _EMAIL = re2.compile(rb"[a-zA-Z0-9._%+-]{1,64}@[a-zA-Z0-9-]{1,63}(?:\.[a-zA-Z0-9-]{1,63})*\.[a-zA-Z]{2,24}")
 _NUMBERS = re2.compile(  # IBAN; card, phone, social security number
@@ -59,6 +59,9 @@ _PROFANITY_TEXT = (
 )
 _SECRETS, _PROFANITY = re2.compile(_SECRETS_TEXT.encode()), re2.compile(_PROFANITY_TEXT.encode())
 _EITHER = re2.compile(f"{_SECRETS_TEXT}|{_PROFANITY_TEXT}".encode())
+# What every refusal, address, IBAN and number begins with; and secrets and profanity.
+_PERSONAL_TEXT = r"@|[0-9][0-9 .()-]{7}|\b[A-Z]{2}[0-9]{2}"
+_NOTABLE = re2.compile(f"{_REFUSALS_TEXT}|{_PERSONAL_TEXT}|{_SECRETS_TEXT}|{_PROFANITY_TEXT}".encode())
 _TAGS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _SSN_NEVER = ("000", "666")
 
@@ -68,7 +71,7 @@ def refusal(text: str) -> bool:
     >>> refusal("I’m sorry, but I can’t help with that."), refusal("Sorry for the wait! It ships today.")
     (True, False)
     """
-    return _REFUSALS.search(text[:REFUSAL_HEAD].translate(_APOSTROPHES)) is not None
+    return _REFUSALS.search(_raw(text[:REFUSAL_HEAD])) is not None
 
 
 def personal(text: str, sent: str = "") -> Iterator[str]:
@@ -145,6 +148,12 @@ def secret(text: str) -> bool:
     return _SECRETS.search(_raw(text)) is not None
 
 
+def notable(raw: bytes) -> bool:
+    """Whether one of `refusal`, `personal`, `secret` and `profanity` may be true of a text in UTF-8: of most
+    texts none is, and this is said at the price of one."""
+    return _NOTABLE.search(raw) is not None
+
+
 def suspicious(text: str) -> bool:
     """Whether one of `secret` and `profanity` is true of it, at the price of one."""
     return _EITHER.search(_raw(text)) is not None
@@ -177,7 +186,7 @@ class Probes:
         stretches = every[:: max(1, -(-len(every) // MOST_PROBES))]
         self.count = len(stretches)
         alternatives = "|".join(r"\s+".join(map(re2.escape, stretch)) for stretch in stretches)
-        self._pattern = re2.compile(f"(?i){alternatives}") if stretches else None
+        self._pattern = re2.compile(f"(?i){alternatives}".encode()) if stretches else None
 
     def leak(self, text: str) -> bool:
         """Whether the text repeats two of the stretches, or the only one.
@@ -190,8 +199,8 @@ class Probes:
             return False
         needs = min(LEAK_AT, self.count)
         seen = set()
-        for found in self._pattern.finditer(text):
-            seen.add(folded(found[0]))
+        for found in self._pattern.finditer(_raw(text)):
+            seen.add(folded(found[0].decode()))
             if len(seen) >= needs:
                 return True
         return False

@@ -15,7 +15,7 @@ The first `MOST` characters of an answer are looked at. Only names leave this mo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -62,28 +62,30 @@ def own_rule(name: str, expression: str, *, severe: bool) -> Rule:
 
 def flags_of(
     answer: str,
-    question: str,
+    question: str | Callable[[], str],
     *,
     probes: detect.Probes | None = None,
     finish_reason: str | None = None,
     wants_json: bool = False,
     rules: Iterable[Rule] = (),
 ) -> tuple[str, ...]:
-    """In order of `FLAGS`, then those of `rules`. `question`: what the user sent; `probes` of the prompt's
-    instructions.
+    """In order of `FLAGS`, then those of `rules`. `question`: what the user sent, or what tells it; `probes`
+    of the prompt's instructions.
 
     >>> flags_of("I cannot help with that.", "", finish_reason="stop")
     ('refusal',)
     """
     text = answer[:MOST]
+    raw = text.encode("utf-8", "replace")
+    notable = detect.notable(raw)
     found = []
     if finish_reason is not None and finish_reason.lower() in FILTERED:
         found.append("filtered")
-    if detect.refusal(text):
+    if notable and detect.refusal(text):
         found.append("refusal")
-    if any(detect.personal(text, question)):
+    if notable and any(detect.personal(text)) and any(detect.personal(text, _told(question))):
         found.append("personal")
-    suspicious = detect.suspicious(text)
+    suspicious = notable and detect.suspicious(text)
     if suspicious and detect.secret(text):
         found.append("secret")
     if probes is not None and probes.leak(text):
@@ -95,9 +97,12 @@ def flags_of(
     if wants_json and finish_reason == "stop" and len(answer) <= MOST and text and not _is_json(text):
         found.append("schema")
     if rules:
-        raw = text.encode("utf-8", "replace")
         found += [rule.flag for rule in rules if rule.pattern.search(raw) is not None]
     return tuple(found)
+
+
+def _told(question: str | Callable[[], str]) -> str:
+    return question if isinstance(question, str) else question()
 
 
 def _is_json(text: str) -> bool:

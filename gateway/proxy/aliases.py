@@ -41,7 +41,7 @@ class Aliasing:
     ) -> None:
         self._board = board
         self._name = name  # a response's id → the alias
-        self._done = done
+        self._done: Callable[[], None] | None = done
         self._body: list[bytes] = []
         self._size = 0
         self.session = session
@@ -78,9 +78,12 @@ class Aliasing:
         """There is no id, or no time."""
         self.wanted = False
         self._body.clear()
-        if not self.settled:
-            self.settled = True
-            self._done()
+        if self.settled:
+            return
+        self.settled = True
+        done, self._done = self._done, None  # it holds the exchange, which holds this: a cycle
+        if done is not None:
+            done()
 
 
 class AliasBoard:

@@ -183,10 +183,11 @@ def _text(notes: Notes, scanner: EventScanner | None) -> str:
 
 def _said(exchange: Managed, answer: str) -> Said | None:
     """As the judge is shown it, where it may want it."""
-    question, choice = exchange.question, exchange.choice
-    if exchange.worker.settings.judge is None or question is None or choice is None:
+    worker, question, choice = exchange.worker, exchange.question, exchange.choice
+    if worker.settings.judge is None or question is None or choice is None:
         return None
-    if not exchange.worker.recorder.judges(choice, question.turns):
+    turns = question.words().turns if worker.recorder.counts_turns(choice) else 0
+    if not worker.recorder.judges(choice, turns):
         return None
     return _words(exchange, answer)
 
@@ -198,7 +199,7 @@ def _words(exchange: Managed, answer: str) -> Said | None:
         return None
     settings = exchange.worker.settings.judge
     return Said(
-        last_bytes(question.text, MOST_SAID if settings is None else settings.question_bytes),
+        last_bytes(question.words().text, MOST_SAID if settings is None else settings.question_bytes),
         first_bytes(answer, MOST_SAID if settings is None else settings.answer_bytes),
         b"" if exchange.trace is None else exchange.trace.link,
     )
@@ -213,13 +214,17 @@ def _flags(exchange: Managed, answer: str, finish_reason: str | None) -> tuple[s
     says_so = refused(notes.whole()) if scanner is None else scanner.refused
     found = flags_of(
         answer,
-        "" if exchange.question is None else exchange.question.text,
+        lambda: _asked(exchange),
         probes=prepared.probes,
         finish_reason="refusal" if says_so else finish_reason,
         wants_json=prepared.version.content.outputs is not None,
         rules=rules,
     )
     return tuple([flag for flag in found if flag in wanted or ":" in flag]) if found else ()
+
+
+def _asked(exchange: Managed) -> str:
+    return "" if exchange.question is None else exchange.question.words().text
 
 
 def _count_usage(

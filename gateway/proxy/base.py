@@ -14,6 +14,7 @@ from typing import Protocol
 
 from gateway.errors import GatewayError
 from gateway.wire import Piece
+from gateway.wire.written import KnownHeaders
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ Headers = list[tuple[bytes, bytes]]  # names in lower case, values as sent, with
 class Head:
     """A request's head, checked by the edge. `length` is None for a chunked body, 0 for none."""
 
-    __slots__ = ("headers", "length", "method", "path", "query", "received", "version")
+    __slots__ = ("headers", "known", "length", "method", "path", "query", "received", "version")
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Head:
         headers: Headers,
         length: int | None,
         received: float,
+        known: KnownHeaders | None = None,
     ) -> None:
         self.method = method
         self.path = path  # raw, as sent, without query
@@ -42,6 +44,7 @@ class Head:
         self.headers = headers
         self.length = length
         self.received = received  # loop time of the head's last byte, s
+        self.known = known  # what `headers` begin with, where other heads do too
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a header, by its lower-case name."""
@@ -69,9 +72,7 @@ class Link(Protocol):
     """The client's side of one request, as its handler sees it. After `end`, `abort` or `client_gone`
     every call is ignored."""
 
-    def respond(
-        self, status: int, reason: bytes, headers: Sequence[tuple[bytes, bytes]], length: int | None
-    ) -> None:
+    def respond(self, status: int, reason: bytes, headers: Headers, length: int | None) -> None:
         """Write the response's head. Framing and `connection` are the edge's: `length` in bytes, or None
         for chunked (to HTTP/1.0: until close). HEAD, 204 and 304 never get a body."""
 

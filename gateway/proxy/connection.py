@@ -22,6 +22,7 @@ from typing import Final, Protocol, cast
 
 from gateway.errors import ClientError, GatewayError, MalformedRequest, Overloaded, RequestTimeout
 from gateway.proxy.base import Handler, OpenHandler
+from gateway.proxy.beginnings import Beginnings
 from gateway.proxy.framing import Body, ChunkedBody, HeadParser, SizedBody
 from gateway.proxy.hangup import hung_up
 from gateway.proxy.header_lines import HeaderLines
@@ -35,7 +36,6 @@ JITTER: Final = 0.1
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
-
 
 HEAD: Final = 0  # the phases
 BODY: Final = 1
@@ -51,6 +51,7 @@ class EdgeState(Protocol):
     open_handler: OpenHandler
     limits: Limits
     lines: HeaderLines
+    beginnings: Beginnings
     timeouts: Timeouts
     clock: Callable[[], float]  # monotonic, s
     random: Callable[[], float]  # [0, 1)
@@ -93,7 +94,7 @@ class EdgeConnection:
 
     def __init__(self, edge: EdgeState) -> None:
         self._edge = edge
-        self._parser = HeadParser(edge.limits, edge.lines)
+        self._parser = HeadParser(edge.limits, edge.lines, edge.beginnings)
         self._phase: int = HEAD
         self._rest = b""  # read and not yet used, from _at on
         self._at = 0

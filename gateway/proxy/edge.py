@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from gateway.proxy.base import OpenHandler
+from gateway.proxy.beginnings import Beginnings
 from gateway.proxy.connection import EdgeConnection
 from gateway.proxy.header_lines import HeaderLines
 from gateway.settings import Limits, Timeouts
@@ -33,6 +34,7 @@ class Edge:
         self.open_handler = open_handler
         self.limits = limits
         self.lines = HeaderLines()
+        self.beginnings = Beginnings()
         self.timeouts = timeouts
         self.clock = clock
         self.random = random

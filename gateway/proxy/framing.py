@@ -12,6 +12,7 @@ import httptools
 
 from gateway.errors import ClientError, HeadersTooLarge, MalformedRequest, UriTooLong
 from gateway.proxy.base import Head, Headers
+from gateway.proxy.beginnings import Beginning, Beginnings
 from gateway.proxy.header_lines import HeaderLines
 from gateway.proxy.heads import METHODS, check_head, check_line, check_start, unknown_coding
 from gateway.settings import Limits
@@ -29,11 +30,26 @@ _CHUNKED: Final = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 class HeadParser:
     """Finds and checks heads. One for each connection, so that its callbacks are bound once."""
 
-    __slots__ = ("_complete", "_headers", "_limits", "_lines", "_parser", "_plain", "keep_alive", "waits")
+    __slots__ = (
+        "_before",
+        "_beginning",
+        "_beginnings",
+        "_complete",
+        "_headers",
+        "_limits",
+        "_lines",
+        "_parser",
+        "_plain",
+        "keep_alive",
+        "waits",
+    )
 
-    def __init__(self, limits: Limits, lines: HeaderLines) -> None:
+    def __init__(self, limits: Limits, lines: HeaderLines, beginnings: Beginnings) -> None:
         self._limits = limits
         self._lines = lines
+        self._beginnings = beginnings
+        self._beginning: Beginning | None = None  # of this connection's heads
+        self._before = b""  # the last plain head, until that is known
         self._plain = min(limits.target_bytes, limits.head_bytes - 4)  # a head below this breaks no limit
         self._headers: Headers = []
         self._complete = False
@@ -55,8 +71,23 @@ class HeadParser:
 
     def parse(self, block: bytes, received: float) -> Head:
         """A whole head, with its last empty line. Raises `ClientError`."""
-        head = self._parse_plain(block, received)
+        head = self._parse_known(block, received) or self._parse_plain(block, received)
         return self._judge(block, received) if head is None else head
+
+    def _parse_known(self, block: bytes, received: float) -> Head | None:
+        """A head that begins as those before it."""
+        known = self._beginning
+        if known is None:
+            return None
+        if not block.startswith(known.block):
+            self._beginning = None
+            return None
+        found = known.head(block, self._lines, received, self._limits.headers)
+        if found is None:
+            return None
+        head, self.keep_alive = found
+        self.waits = False
+        return head
 
     def _parse_plain(self, block: bytes, received: float) -> Head | None:
         """A head of plain lines only, as an SDK's is."""
@@ -76,7 +107,12 @@ class HeadParser:
         if lengths > 1:
             return None
         self.keep_alive = not closing
-        return self._checked(check_line(line), headers, received)
+        parts = check_line(line)
+        head = self._checked(parts, headers, received)
+        if self._beginning is None:
+            self._beginning = self._beginnings.learn(self._before, block, parts, headers)
+            self._before = b"" if self._beginning is not None else block
+        return head
 
     def _judge(self, block: bytes, received: float) -> Head:
         """By llhttp."""

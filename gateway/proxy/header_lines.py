@@ -9,8 +9,7 @@ which alone refuses heads.
 import re
 from typing import Final
 
-MOST_LINES: Final = 4096  # kept by one worker; then all are forgotten
-MOST_BYTES: Final = 1024  # of a line that is kept
+from gateway.wire.written import MOST_BYTES, MOST_LINES, Doorkeeper
 
 _PLAIN: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*"
@@ -22,11 +21,12 @@ _PERSISTENCE: Final = frozenset((b"keep-alive", b"close"))
 
 
 class HeaderLines:
-    """Shared by the connections of one worker."""
+    """Shared by the connections of one worker. A line is kept when it comes for the second time."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_door", "_known")
 
     def __init__(self) -> None:
+        self._door = Doorkeeper()
         self._known: dict[bytes, tuple[bytes, bytes]] = {}
 
     def read(self, lines: list[bytes]) -> list[tuple[bytes, bytes]] | None:
@@ -52,7 +52,7 @@ class HeaderLines:
         if name == b"content-length" and not (value.isdigit() and len(value) <= 18):
             return None
         header = (name, value)
-        if len(line) <= MOST_BYTES:
+        if len(line) <= MOST_BYTES and self._door.admits(hash(line)):
             if len(self._known) >= MOST_LINES:
                 self._known.clear()
             self._known[line] = header

@@ -76,7 +76,7 @@ def check_head(line: tuple[bytes, bytes, str], headers: Headers, received: float
     if host is None and version == "1.1":
         raise MalformedRequest("an HTTP/1.1 request must have a Host header")
     path, query = split_target(target, host)
-    size = _body_length(length, coding, version)
+    size = body_length(length, coding, version)
     if expect is not None and expect.lower() != b"100-continue":
         raise ExpectationFailed(f"Expect {_show(expect)} cannot be met; only 100-continue is known")
     waits = expect is not None and version == "1.1" and size != 0
@@ -121,7 +121,7 @@ def _check_segments(path: bytes) -> None:
         raise MalformedRequest(f"path {_show(path)} has a dot segment; send it resolved")
 
 
-def _body_length(length: bytes | None, coding: bytes | None, version: str) -> int | None:
+def body_length(length: bytes | None, coding: bytes | None, version: str) -> int | None:
     """Bytes of the body, None for chunked. llhttp has judged the digits and refused both headers at once;
     that is repeated here because it does not look at the body's framing once a request offers an upgrade."""
     if coding is not None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, Protocol
 
 from gateway.errors import GatewayError
 from gateway.wire.error_body import error_body
+from gateway.wire.written import WrittenLines
 
 JOIN_BYTES: Final = 16 * 1024  # smaller chunks are copied into one buffer with their framing
 NO_BODY: Final = frozenset((204, 304))
 
+_LINES: Final = WrittenLines()
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -72,7 +75,7 @@ class ClientLink:
         self._wire = None
 
     def respond(
-        self, status: int, reason: bytes, headers: Sequence[tuple[bytes, bytes]], length: int | None
+        self, status: int, reason: bytes, headers: list[tuple[bytes, bytes]], length: int | None
     ) -> None:
         """See `base.Link`. Raises ValueError for a header that would break the framing."""
         wire = self._wire
@@ -81,21 +84,17 @@ class ClientLink:
         if self.started:
             raise ValueError("respond is called once for each request")
         self._close = wire.must_close() or (self._legacy and length is None)
-        lines = [b"HTTP/1.1 %d %b" % (status, reason)]
-        lines += [b": ".join(header) for header in headers]
-        framing = self._frame(status, length)
-        if framing:
-            lines.append(framing)
-        if self._close:
-            lines.append(b"connection: close")
-        elif self._legacy:
-            lines.append(b"connection: keep-alive")
-        block = b"\r\n".join(lines)
-        breaks = len(lines) - 1
-        if block.count(b"\n") != breaks or block.count(b"\r") != breaks or b"\0" in block:
-            raise ValueError("a response header holds CR, LF or NUL")
+        lines = _LINES.block(headers)
+        first, framing = _status_line(status, reason), self._frame(status, length)
+        last = (
+            b"connection: close\r\n"
+            if self._close
+            else b"connection: keep-alive\r\n"
+            if self._legacy
+            else b""
+        )
         self.started = True
-        self._out.append(block + b"\r\n\r\n")
+        self._out.append(b"%b%b%b%b\r\n" % (first, lines, framing, last))
 
     def _frame(self, status: int, length: int | None) -> bytes:
         if status in NO_BODY:
@@ -103,11 +102,11 @@ class ClientLink:
             return b""
         if length is not None:
             self._left = None if self._bodiless else length
-            return b"content-length: %d" % length
+            return b"content-length: %d\r\n" % length
         if self._legacy or self._bodiless:
             return b""
         self._chunked = True
-        return b"transfer-encoding: chunked"
+        return b"transfer-encoding: chunked\r\n"
 
     def send(self, data: bytes) -> None:
         """See `base.Link`. Raises ValueError beyond the announced length: it would be the next answer."""
@@ -190,3 +189,10 @@ class ClientLink:
     def resume_body(self) -> None:
         if self._wire is not None:
             self._wire.body_wanted(True)
+
+
+@lru_cache(maxsize=256)
+def _status_line(status: int, reason: bytes) -> bytes:
+    if b"\n" in reason or b"\r" in reason or b"\0" in reason:
+        raise ValueError("a reason holds CR, LF or NUL")
+    return b"HTTP/1.1 %d %b\r\n" % (status, reason)

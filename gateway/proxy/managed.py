@@ -25,6 +25,7 @@ from gateway.proxy.choice import Choice, choose
 from gateway.proxy.clients import check_passing
 from gateway.proxy.exchange import Exchange, inflating
 from gateway.proxy.gathering import Gathered, soon
+from gateway.proxy.question import Question
 from gateway.proxy.shadowing import Copied, copy_of
 from gateway.proxy.snapshots import Prepared
 from gateway.wire import Piece
@@ -36,7 +37,6 @@ from gateway.wire.routes import api_of
 from gateway.wire.selection import Selection, select
 from gateway.wire.splice import Fields, split
 from gateway.wire.sse import EventScanner
-from gateway.wire.texts import Asked, asked_of
 
 if TYPE_CHECKING:
     from gateway.proxy.tracing import Trace
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_QUESTION: Final = 64 * 1024  # bytes
 REFUSAL_BYTES: Final = 64 * 1024  # of an error that is read before it is relayed
 
 
@@ -90,7 +89,7 @@ class Managed(Exchange):
         self.api = api_of(path)
         self.path = path
         self.path_prompt = path_prompt
-        self.headers = single(head.headers)
+        self.headers = single(head.headers, head.known)
         self.gathered = Gathered()
         self.budgeted = 0  # bytes taken from the worker's budget
         self.waiting = False  # for the budget
@@ -111,7 +110,7 @@ class Managed(Exchange):
         self.selection: Selection | None = None
         self.notes: Notes | None = None
         self.copied: Copied | None = None  # for a shadow stage
-        self.question: Asked | None = None  # in words, where the answer may become evidence
+        self.question: Question | None = None  # where the answer may become evidence
         self.recorded = False
         self.complete_at = self.sent_at = self.answered_at = 0.0  # by the fine clock
         self.sent_bytes = 0
@@ -260,7 +259,7 @@ class Managed(Exchange):
             self.aliasing = Aliasing(self.worker.aliases, choice.session, choice.alias, self._settle)
 
     def _note_question(self, fields: Fields) -> None:
-        self.question = asked_of(fields, MOST_QUESTION, count=self.worker.recorder.counts_turns(self.choice))
+        self.question = Question(fields, count=self.worker.recorder.counts_turns(self.choice))
         self.copied = copy_of(self, fields)
 
     def _send(self, *, ask_usage: bool) -> None:
@@ -302,7 +301,8 @@ class Managed(Exchange):
             self.notes = Notes(head.status, body=not self.event_stream)
         if self.event_stream and self.managed:
             self.scanner = self.api.scanner(strip_usage=self.asked_usage)
-            self.scanner.text = None if self.question is None else []
+            told = self.trace is not None and self.trace.wants_text
+            self.scanner.text = [] if told or self.question is not None else None
 
     def response_data(self, data: bytes) -> None:
         if self.refusal is not None:

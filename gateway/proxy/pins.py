@@ -111,8 +111,9 @@ class Pinning:
         if self.settled:
             return
         self.settled = True
-        if self._done is not None:
-            self._done()
+        done, self._done = self._done, None  # it holds the exchange, which holds this: a cycle
+        if done is not None:
+            done()
 
 
 class PinBoard:

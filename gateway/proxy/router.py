@@ -98,7 +98,7 @@ class Member:
         """Raises `InvalidValue` or `MalformedRequest` for a request that cannot be put for it."""
         head = what.head
         target = self.forwarding.target(what.path, head.query, what.model)
-        block = self.forwarding.block(head.headers, managed=what.managed)
+        block = self.forwarding.block(head.headers, managed=what.managed, begin=head.known)
         line = b"%b %b HTTP/1.1\r\n" % (head.method, target)
         patience = seconds(head.get(b"x-stainless-read-timeout"))
         return self.pool.request(

@@ -23,7 +23,6 @@ from gateway.settings import Settings
 from gateway.telemetry.spans import Attributes, Event, Span, SpanQueue
 from gateway.wire.price import Price
 from gateway.wire.splice import Fields
-from gateway.wire.texts import Asked
 from gateway.wire.traceparent import parse, put
 from gateway.wire.usage import Answer, Usage
 
@@ -117,7 +116,6 @@ class Tracing:
             if self._contents.wanted:
                 trace.wants_text = True
                 trace.parameters |= self._contents.asked(exchange, exchange.fields)
-                exchange.question = Asked("", 0)  # so that the words of a stream are kept
         head = exchange.head
         headers = put(head.headers, trace.trace, trace.span, begun=context is None)
         exchange.head = Head(

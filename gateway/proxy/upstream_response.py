@@ -8,17 +8,22 @@ without a copy and without the parser, chunked ones are llhttp's, all else lasts
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Final
 
 import httptools
 
 from gateway.errors import UpstreamBroken
 from gateway.proxy.base import Headers, ResponseHead
+from gateway.proxy.header_lines import HeaderLines
 
 HEAD_END: Final = b"\r\n\r\n"
 FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection"))
 NEVER_A_BODY: Final = frozenset((204, 304))
 TO_THE_END: Final = -1  # of the connection, where a length would stand
+_STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-9][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
+_LINES: Final = HeaderLines()
 
 
 class _NextMessage(Exception):
@@ -130,6 +135,28 @@ class ResponseReader:
 
     def _read_head(self, data: bytes) -> bool:
         """Whether it was the final one."""
+        return self._read_plain(data) or self._read_any(data)
+
+    def _read_plain(self, data: bytes) -> bool:
+        """A final head of plain lines only, whose body is not chunked; False for any other."""
+        lines = data[:-4].split(b"\r\n")
+        status, reason = _status(lines.pop(0))
+        if not status:
+            return False
+        headers = _LINES.read(lines)
+        if headers is None or sum([name == b"content-length" for name, _ in headers]) > 1:
+            return False
+        bodyless = self._answers_head or status in NEVER_A_BODY
+        self._frame(headers, modern=True, bodyless=bodyless)
+        self._begin(status, reason, headers, bodyless=bodyless)
+        return True
+
+    def _begin(self, status: int, reason: bytes, headers: Headers, *, bodyless: bool) -> None:
+        self.head = ResponseHead(status, reason, headers, None if self._left < 0 else self._left)
+        self.complete = bodyless or self._left == 0
+
+    def _read_any(self, data: bytes) -> bool:
+        """By llhttp."""
         if not data.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")):
             raise UpstreamBroken(f"the provider's answer is not HTTP/1.1: it begins with {data[:32]!r}")
         events = _Events()
@@ -147,10 +174,8 @@ class ResponseReader:
         events.headers = None
         bodyless = self._answers_head or status in NEVER_A_BODY
         chunked = self._frame(headers, modern=data.startswith(b"HTTP/1.1"), bodyless=bodyless)
-        self.head = ResponseHead(status, events.reason, headers, None if self._left < 0 else self._left)
-        if bodyless or self._left == 0:
-            self.complete = True
-        elif chunked:
+        self._begin(status, events.reason, headers, bodyless=bodyless)
+        if chunked and not self.complete:
             self._events, self._parser = events, parser
         return True
 
@@ -217,3 +242,10 @@ def _ends_a_chunked_body(data: bytes) -> bool:
     messages in silence: those are told by a blank line that another one precedes. A read too short to tell
     counts as no."""
     return len(data) >= 5 and data.endswith(HEAD_END) and data[-5] not in b"\r\n"
+
+
+@lru_cache(maxsize=64)
+def _status(line: bytes) -> tuple[int, bytes]:
+    """Of a final HTTP/1.1 answer; zero for any other line."""
+    match = _STATUS.fullmatch(line)
+    return (0, b"") if match is None else (int(match[1]), match[2] or b"")

@@ -18,7 +18,7 @@ from gateway.domain.observation import Drawn
 from gateway.domain.pins import PinRules, View
 from gateway.domain.prompt import Version
 from gateway.domain.request_id import RANDOM_BYTES as NONCE_BYTES
-from gateway.domain.request_id import RequestId, sign
+from gateway.domain.request_id import signed
 from gateway.domain.rollout import Rollout
 from gateway.errors import ConfigError, GatewayError, MethodNotAllowed, NotFound
 from gateway.evals.redaction import Redaction
@@ -188,10 +188,8 @@ class Worker:
         now = self.snapshots.store_time(self.clock())
         session = choice.session or b""
         self._nonce = nonce = (self._nonce + 1) & 0xFFFFFFFF
-        id = RequestId(
-            choice.rollout, choice.version, choice.arm, session, now, nonce.to_bytes(NONCE_BYTES, "big")
-        )
-        return sign(id, self.keys[0]).encode()
+        random = nonce.to_bytes(NONCE_BYTES, "big")
+        return signed(choice.rollout, choice.version, choice.arm, session, now, random, self.keys[0])
 
     def _shadowing(self, redaction: Redaction) -> Shadowing | None:
         """Copies for shadow stages, where there is a judge for them."""

@@ -17,13 +17,14 @@ from urllib.parse import quote, unquote_to_bytes, urlencode, urlsplit
 
 import msgspec
 
-from gateway.errors import InvalidValue
+from gateway.errors import InvalidValue, MalformedRequest
 from gateway.settings import Upstream
 from gateway.wire import Headers
-from gateway.wire.headers import request_block
+from gateway.wire.headers import MANAGED_DROP, REQUEST_DROP, USUAL_CONNECTION, request_block
 from gateway.wire.splice import Fields
+from gateway.wire.written import KnownHeaders, WrittenLines, line_of
 
-API: Final = b"/v1"
+API = b"/v1"
 CREDENTIALS: Final = frozenset((b"authorization", b"api-key", b"x-api-key", b"x-goog-api-key"))
 MODEL: Final = b"{model}"
 _BEARER: Final = b"bearer "
@@ -54,6 +55,10 @@ class Forwarding:
         self._moved = None if dropped & {key_header} or key_header == b"authorization" else key_header
         self._added: Headers = added
         self._dropped = frozenset(dropped)
+        self._passed = _Lines(REQUEST_DROP | self._dropped, self._moved)
+        self._managed = _Lines(MANAGED_DROP | self._dropped, self._moved)
+        self._first = line_of((b"host", self.host))
+        self._last = b"".join(map(line_of, added))
 
     def serves(self, path: bytes, model: str | None) -> bool:
         """`path` begins with /v1."""
@@ -81,11 +86,45 @@ class Forwarding:
         target = self._base + route
         return b"%b?%b" % (target, query) if query else target
 
-    def block(self, headers: Headers, *, managed: bool) -> bytes:
-        """Header lines, each with its CRLF. Raises `MalformedRequest` like `request_block`."""
+    def block(self, headers: Headers, *, managed: bool, begin: KnownHeaders | None = None) -> bytes:
+        """Header lines, each with its CRLF; `begin`: what `headers` begin with, if that is known. Raises
+        `MalformedRequest` like `request_block`."""
+        try:
+            if managed:
+                lines = self._managed.written.block(headers, begin)
+                return b"%b%baccept-encoding: identity\r\n%b" % (self._first, lines, self._last)
+            return b"%b%b%b" % (self._first, self._passed.written.block(headers, begin), self._last)
+        except _NamesOthersError:
+            pass
         if self._moved is not None:
             headers = [_moved(header, self._moved) for header in headers]
         return request_block(headers, self.host, added=self._added, dropped=self._dropped, managed=managed)
+
+
+class _NamesOthersError(Exception):
+    """A Connection header that decides on other headers (RFC 9110, section 7.6.1)."""
+
+
+class _Lines:
+    """Header lines for the provider, as `request_block` writes them; those named in `drop` are left out."""
+
+    def __init__(self, drop: frozenset[bytes], moved: bytes | None) -> None:
+        self._drop = drop
+        self._moved = moved
+        self.written = WrittenLines(self._line)
+
+    def _line(self, header: tuple[bytes, bytes]) -> bytes:
+        if self._moved is not None:
+            header = _moved(header, self._moved)
+        name, value = header
+        if name not in self._drop:
+            try:
+                return line_of(header)
+            except ValueError as error:
+                raise MalformedRequest(str(error)) from None
+        if name == b"connection" and value not in USUAL_CONNECTION:
+            raise _NamesOthersError
+        return b""
 
 
 class _Path:

@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.errors import MalformedRequest
 from gateway.wire import Headers
+from gateway.wire.written import KnownHeaders
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -40,11 +41,11 @@ RESPONSE_OURS = frozenset(
     }
 )
 
-_REQUEST_DROP: Final = HOP_BY_HOP | OURS | {b"host", b"expect"}  # expect is answered by the edge
-_MANAGED_DROP = _REQUEST_DROP | {b"accept-encoding", b"content-encoding"}
+REQUEST_DROP: Final = HOP_BY_HOP | OURS | {b"host", b"expect"}  # expect is answered by the edge
+MANAGED_DROP: Final = REQUEST_DROP | {b"accept-encoding", b"content-encoding"}
 _STREAM_DROP: Final = frozenset({b"cache-control", b"x-accel-buffering"})
 _STREAM_ADD: Final[Headers] = [(b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")]
-_USUAL: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
+USUAL_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 _NONE: Final[frozenset[bytes]] = frozenset()
 _NO_HEADERS: Final[Headers] = []
 ONCE = (b"x-prompt", b"x-prompt-variables", b"content-encoding")  # must be unambiguous
@@ -64,7 +65,7 @@ def request_block(
     answered in the clear: no content-encoding, and accept-encoding is identity. Raises `MalformedRequest` for
     a name or value that would end its line.
     """
-    drop = _MANAGED_DROP if managed else _REQUEST_DROP
+    drop = MANAGED_DROP if managed else REQUEST_DROP
     if dropped:
         drop = drop | dropped
     lines = [b"host: " + host]
@@ -72,7 +73,7 @@ def request_block(
     for header in headers:
         if header[0] not in drop:
             lines.append(b": ".join(header))
-        elif header[0] == b"connection" and header[1] not in _USUAL:
+        elif header[0] == b"connection" and header[1] not in USUAL_CONNECTION:
             named = named | connection_named(header[1])
     if named - drop:
         lines = lines[:1] + [b": ".join(header) for header in headers if header[0] not in drop | named]
@@ -83,9 +84,15 @@ def request_block(
     return _block(lines)
 
 
-def single(headers: Headers) -> dict[bytes, bytes]:
-    """The first value of each. Raises `MalformedRequest` for a repeated one that must be unambiguous."""
-    found = dict(headers)
+def single(headers: Headers, begin: KnownHeaders | None = None) -> dict[bytes, bytes]:
+    """The first value of each; `begin`: what `headers` begin with, if that is known. Raises
+    `MalformedRequest` for a repeated one that must be unambiguous."""
+    if begin is not None and begin.unique:
+        found = begin.values.copy()
+        for name, value in headers[len(begin.headers) :]:
+            found[name] = value
+    else:
+        found = dict(headers)
     if len(found) < len(headers):
         names = [name for name, _ in headers]
         for name in ONCE:
@@ -117,7 +124,7 @@ def response_headers(headers: Headers, added: Iterable[tuple[bytes, bytes]], *, 
     drop = HOP_BY_HOP | RESPONSE_OURS if managed else HOP_BY_HOP
     stream = False
     for name, value in headers:
-        if name == b"connection" and value not in _USUAL:
+        if name == b"connection" and value not in USUAL_CONNECTION:
             drop = drop | connection_named(value)
         elif name == b"content-type":
             stream = managed and value[:17].lower() == b"text/event-stream"

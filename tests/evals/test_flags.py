@@ -6,6 +6,8 @@ import random
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.domain.prompt import Content, Message, Part
 from gateway.errors import ConfigError, InvalidValue
@@ -140,3 +142,44 @@ def test_own_rules_are_read_from_the_configuration() -> None:
     broken = {"upstream": {"base_url": "http://x"}, "safety": {"rules": [{"name": "bad", "pattern": "("}]}}
     with pytest.raises(ConfigError, match=r"safety\.rules: rule bad: "):
         rules_of(Settings.model_validate(broken))
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        "I ",
+        "can\u2019t",
+        "cannot",
+        " help",
+        "I'm sorry, but I ",
+        "@",
+        "ann@example.org",
+        "4111 1111 1111 1111",
+    ]
+    + ["+49 30 901820", "DE89 3704 0044 0532 0130 00", "AKIAIOSFODNN7EXAMPLE", "password: hunter2222", "shit"]
+    + [" ", "words of an answer. ", "2026", "\u00e9\n"]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(FRAGMENTS | st.text(max_size=12), max_size=8).map("".join))
+def test_what_is_not_notable_has_no_flag_of_these(text: str) -> None:
+    if detect.notable(text.encode("utf-8", "replace")):
+        return
+    assert not detect.refusal(text)
+    assert not any(detect.personal(text))
+    assert not detect.secret(text)
+    assert not detect.profanity(text)
+
+
+def test_the_question_is_asked_for_where_it_matters() -> None:
+    asked = []
+
+    def question() -> str:
+        asked.append(1)
+        return "I am ann@example.org"
+
+    assert flags_of("Hello there.", question) == ()
+    assert not asked
+    assert flags_of("You are ann@example.org.", question) == ()
+    assert asked
+    assert flags_of("You are bob@example.org.", question) == ("personal",)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import Overloaded
 from gateway.proxy.base import Head, Link
+from gateway.proxy.beginnings import Beginnings
 from gateway.proxy.connection import DISCARD_BYTES, JITTER, REQUESTS_A_TURN
 from gateway.proxy.edge import Edge
 from gateway.proxy.framing import ChunkedBody, HeadParser, SizedBody
@@ -514,7 +515,7 @@ def test_law_a_head_is_judged_alike_however_it_is_split(parts: list[bytes]) -> N
 
 
 def test_a_head_at_the_limit_is_taken_and_one_byte_more_is_not() -> None:
-    parser = HeadParser(SMALL, HeaderLines())
+    parser = HeadParser(SMALL, HeaderLines(), Beginnings())
     start = b"GET / HTTP/1.1\r\nHost: a\r\nX: "
     at_limit = start + b"a" * (SMALL.head_bytes - len(start) - 4) + b"\r\n\r\n"
     assert parser.find_end(at_limit, 0) == SMALL.head_bytes

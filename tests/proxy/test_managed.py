@@ -173,7 +173,7 @@ def _hold(stage: WorkerStage, phase: str, hold: asyncio.Event) -> asyncio.Event:
         "wire.selection.PATH_PREFIX",  # the route
         "wire.splice._DECODER",
         "wire.chat._TURNS",
-        "wire.headers._MANAGED_DROP",  # the request's head
+        "wire.forwarding.API",  # the request's head
         "wire.headers.RESPONSE_OURS",
         "wire.chat_events._OPENING",
     ],

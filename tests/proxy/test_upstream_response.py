@@ -268,3 +268,51 @@ def test_damaged_answers_are_read_or_refused(name: str, at: int, junk: bytes, cu
                 reader.feed(piece)
     except UpstreamBroken:
         pass
+
+
+RESPONSE_LINES = [
+    b"content-length: 3",
+    b"Content-Length: 4",
+    b"content-length: x",
+    b"connection: close",
+    b"Connection: keep-alive",
+    b"connection: x-a",
+    b"transfer-encoding: chunked",
+    b"content-type: text/event-stream; charset=utf-8",
+    b"x-a: \xe9 b ",
+    b"date:",
+    b" folded",
+    b"bad name: x",
+    b"upgrade: h2c",
+]
+STATUSES = [
+    b"HTTP/1.1 200 OK",
+    b"HTTP/1.1 204 No Content",
+    b"HTTP/1.1 404 ",
+    b"HTTP/1.1 500",
+    b"HTTP/1.1 099 X",
+]
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from(STATUSES) | st.from_regex(rb"HTTP/1\.1 [2-5][0-9]{2} [ -~]{0,8}", fullmatch=True),
+    st.lists(st.sampled_from(RESPONSE_LINES), max_size=5),
+    st.booleans(),
+)
+def test_a_plain_head_means_what_llhttp_reads_in_it(status: bytes, lines: list[bytes], answers: bool) -> None:
+    wire = b"\r\n".join([status, *lines, b"", b""])
+    plain, judged = (ResponseReader(LIMIT, answers_head=answers) for _ in range(2))
+    if not plain._read_plain(wire):
+        return
+    assert judged._read_any(wire)
+    for reader in (plain, judged):
+        assert reader.head is not None
+    one, other = [
+        (reader.head.status, reader.head.reason, reader.head.headers, reader.head.length, reader.complete)
+        for reader in (plain, judged)
+        if reader.head is not None
+    ]
+    assert one == other
+    assert plain.reusable == judged.reusable
+    assert plain._left == judged._left

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import InvalidValue
+from gateway.errors import InvalidValue, MalformedRequest
 from gateway.settings import Upstream
 from gateway.wire.forwarding import Forwarding, model_of
+from gateway.wire.headers import request_block
 from gateway.wire.splice import split
 
 AZURE = {"/chat/completions": "/openai/deployments/{model}/chat/completions", "/m/*": "/x/*/{model}"}
@@ -160,3 +161,25 @@ def test_whether_the_model_must_be_known() -> None:
 )
 def test_the_model_of_a_body(body: bytes, model: str | None) -> None:
     assert model_of(split(body)) == model
+
+
+NAMES = st.sampled_from(
+    [b"authorization", b"connection", b"te", b"x-a", b"accept-encoding", b"host", b"x-prompt"]
+)
+VALUES = st.sampled_from([b"Bearer k", b"x-a, te", b"close", b"keep-alive", b"gzip", b"v"])
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=6), st.booleans())
+def test_headers_are_put_as_if_each_were_new(headers: list[tuple[bytes, bytes]], managed: bool) -> None:
+    made = forwarding(headers={"x-own": "1"})
+    added, dropped = [(b"x-own", b"1")], frozenset((b"x-own",))
+    expected = request_block(headers, b"host:444", added=added, dropped=dropped, managed=managed)
+    for _ in range(3):
+        assert made.block(headers, managed=managed) == expected
+
+
+def test_a_header_that_would_end_its_line_is_refused_each_time() -> None:
+    made = forwarding()
+    for _ in range(3):
+        with pytest.raises(MalformedRequest, match="CR, LF or NUL"):
+            made.block([(b"x-a", b"a\nb")], managed=True)

@@ -42,7 +42,7 @@ def run(plan: Plan) -> Data:
     for scheme in ("http", "https"):
         print(f"  {scheme} upstream", flush=True)
         with ExitStack() as stack:
-            upstream = stack.enter_context(plan.provider(scheme))
+            upstream = stack.enter_context(plan.provider(scheme, awake=True))
             rows += summarize(scheme, uvloop.run(rounds(started(plan, stack, upstream), plan)))
     return {"rows": rows}
 
@@ -75,7 +75,9 @@ async def measure(peer: Peer, seconds: float, left_out: dict[str, str]) -> Sampl
     if peer.slow:
         seconds *= LONGER
     mark()
-    plain = await load.run(peer, stream=False, connections=connections, seconds=seconds, at_end=mark)
+    plain = await load.run(
+        peer, stream=False, connections=connections, seconds=seconds, awake=True, at_end=mark
+    )
     plain.check(peer.name)
     tree = marks[1][0].since(marks[0][0])
     per_request = 1e6 / plain.requests
@@ -97,6 +99,7 @@ async def measure_events(peer: Peer, seconds: float, left_out: dict[str, str]) -
         stream=True,
         connections=SLOW if peer.slow else STREAMS,
         seconds=seconds,
+        awake=True,
         at_end=lambda: marks.append(cpu.tree_times(peer.pid)),
     )
     try:
@@ -174,6 +177,7 @@ COLUMNS = {
 def markdown(data: Data) -> str:
     return table(data["rows"], COLUMNS) + (
         "\n\nUser and system time of each peer's whole process tree on one processor, from the kernel; "
-        "client and provider have the other one. Where less than the whole processor was used, the client "
+        "client and provider have the other one and never sleep: waking them would be billed to the peer "
+        "(benchmarks/overhead/awake.py). Where less than the whole processor was used, the client "
         "was the limit of requests/s, not the peer."
     )
