@@ -43,10 +43,9 @@ def act(deployment: Deployment, verdict: Verdict, seen: Seen, now: float) -> Act
     if rollout.phase == "paused":
         return None
     if verdict.action in ("advance", "promote") and not rollout.in_watch:
-        wanted = approvals.asked(deployment)
-        if wanted is not None and wanted.missing:
-            planned = stages.hold(deployment, "approval", approvals.lacks(wanted), now=now)
-            return _if_new(deployment, Act("hold", planned))
+        held = _waits(deployment, rollout, now)
+        if held is not None:
+            return _if_new(deployment, Act("hold", held))
     match verdict.action:
         case "advance" if rollout.in_watch:
             return Act("finish", stages.finish(deployment, now=now, by=by))
@@ -71,6 +70,17 @@ def act(deployment: Deployment, verdict: Verdict, seen: Seen, now: float) -> Act
         of = rates_at(rollout, verdict.weight, seen)
         return Act("raise_weight", stages.raise_weight(deployment, verdict.weight, of, now=now))
     return upkeep(deployment, seen, now)
+
+
+def _waits(deployment: Deployment, rollout: Rollout, now: float) -> Planned | None:
+    """Held before the next stage: for people, or for a gate that has to be passed again."""
+    wanted = approvals.asked(deployment)
+    if wanted is not None and wanted.missing:
+        return stages.hold(deployment, "approval", approvals.lacks(wanted), now=now)
+    gate = plan.gate_of(deployment, rollout.candidate)
+    if gate.state != "passed":
+        return stages.hold(deployment, "gate", plan.lacks_gate(deployment, rollout.candidate), now=now)
+    return None
 
 
 def upkeep(deployment: Deployment, seen: Seen, now: float) -> Act | None:

@@ -289,14 +289,22 @@ def begun(rollout: Rollout, now: float) -> Rollout:
     return replace(rollout, hold=None, paused_at=paused_at, paused_before=0.0)
 
 
-def require_gate(deployment: Deployment, version: int) -> None:
-    gate = deployment.gates.get(version, Gate("pending"))
-    if gate.state == "passed":
-        return
+def gate_of(deployment: Deployment, version: int) -> Gate:
+    return deployment.gates.get(version, Gate("pending"))
+
+
+def lacks_gate(deployment: Deployment, version: int) -> str:
+    """Why it has not passed."""
+    gate = gate_of(deployment, version)
     state = "has not been run" if gate.state == "pending" else f"failed ({gate.detail or 'no detail'})"
+    return f"the gate of {deployment.prompt}/{version} for suite {gate.suite!r} {state}"
+
+
+def require_gate(deployment: Deployment, version: int) -> None:
+    if gate_of(deployment, version).state == "passed":
+        return
     raise GateNotPassed(
-        f"the gate of {deployment.prompt}/{version} for suite {gate.suite!r} {state}: no version receives "
-        "traffic before its gate has passed",
+        f"{lacks_gate(deployment, version)}: no version receives traffic before its gate has passed",
         param="version",
     )
 

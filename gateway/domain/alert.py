@@ -14,6 +14,7 @@ from gateway.domain.audit import AuditEntry
 
 AlertEvent = Literal["rollback", "promotion", "hold", "incident", "judge", "emergency", "release", "test"]
 EVENTS: tuple[AlertEvent, ...] = get_args(AlertEvent)
+HOLDS: tuple[AlertEvent, ...] = ("hold", "incident", "judge")  # what a release ends
 TARGET = "alert:"  # + name: the subject of a test
 
 _BY_ACTION: dict[str, AlertEvent] = {
@@ -59,6 +60,36 @@ class Alert(msgspec.Struct, frozen=True):
     candidate: int | None
     hold: str | None
     entry: int
+
+
+def alerts_of(entry: AuditEntry) -> tuple[Alert, ...]:
+    """The alert that an entry is, and the release of a hold that ends with it."""
+    return tuple(each for each in (alert_of(entry), _end_of_hold(entry)) if each is not None)
+
+
+def _end_of_hold(entry: AuditEntry) -> Alert | None:
+    """A rollout that was held and now is not, for another reason than that it goes on."""
+    rollout = _object(_object(entry.before).get("rollout"))
+    after = _object(entry.after)
+    if not rollout.get("hold") or _object(after.get("rollout")).get("hold"):
+        return None
+    if _event(entry, after, None) == "release":
+        return None
+    candidate = rollout.get("candidate")
+    return Alert(
+        id=f"{entry.sequence}.{entry.hash[:12]}.hold",
+        event="release",
+        prompt=entry.subject,
+        summary=f"{entry.subject}: the rollout of version {candidate} waits no longer: {entry.action}",
+        at=entry.at,
+        actor=entry.actor,
+        reason=entry.reason,
+        live=after.get("live"),
+        rollout=rollout.get("id"),
+        candidate=candidate,
+        hold=None,
+        entry=entry.sequence,
+    )
 
 
 def alert_of(entry: AuditEntry) -> Alert | None:

@@ -49,7 +49,7 @@ Event = Literal[
     "hold",
     "release",
 ]
-HoldReason = Literal["evidence", "completeness", "srm", "incident", "approval", "judge", "safety"]
+HoldReason = Literal["evidence", "completeness", "srm", "incident", "approval", "gate", "judge", "safety"]
 State = Literal["pending_eval", "rejected", "ready", "canary", "promoting", "live", "archived", "rolled_back"]
 
 RAISE_LEAD = 1.0  # seconds from the commit of a higher weight to its effect

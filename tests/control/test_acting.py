@@ -155,3 +155,25 @@ def test_what_the_judge_can_afford_lowers_both_arms_alike_also_while_it_holds() 
         assert (after.j1, after.j0) == (before.j1 / 4, before.j0 / 4)
         assert (after.value, after.q1, after.q0) == (before.value, before.q1, before.q0)
         assert act(done.planned.deployment, given, slow, at + 5.0) is None
+
+
+@pytest.mark.parametrize("action", ["advance", "promote"])
+@pytest.mark.parametrize("gate", [Gate("pending", suite="new"), Gate("failed", suite="new")])
+def test_a_gate_is_passed_again_before_the_next_stage(action: Action, gate: Gate) -> None:
+    deployment = started()
+    deployment = replace(deployment, gates={**deployment.gates, 2: gate})
+    done = act(deployment, verdict(action), QUIET, 10.0)
+    held = rollout_of(done)
+    assert done is not None
+    assert done.event == "hold"
+    assert held.hold is not None
+    assert held.hold.reason == "gate"
+    assert "'new'" in held.hold.detail
+    deployment = done.planned.deployment
+    assert act(deployment, verdict(action), QUIET, 11.0) is None
+    assert act(deployment, verdict("roll_back"), QUIET, 11.0) is not None
+    deployment = replace(deployment, gates={**deployment.gates, 2: Gate("passed")})
+    goes_on = act(deployment, verdict(action), QUIET, 12.0)
+    assert goes_on is not None
+    assert goes_on.event in ("advance", "watch")
+    assert rollout_of(goes_on).hold is None

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.domain import audit
-from gateway.domain.alert import alert_of, target_of
+from gateway.domain.alert import alert_of, alerts_of, target_of
 
 ROLLOUT = {"id": "0a", "candidate": 2, "baseline": 1, "hold": None}
 
@@ -107,3 +107,37 @@ def test_a_test_is_of_one_target_and_no_prompt() -> None:
     assert alert is not None
     assert (alert.event, alert.prompt, target_of(written)) == ("test", "", "pager")
     assert target_of(entry("roll_back", None)) == ""
+
+
+@pytest.mark.parametrize(
+    ("action", "after", "events"),
+    [
+        (
+            "roll_back",
+            {"live": 1, "rollout": None, "ended": ROLLOUT | {"hold": "srm"}},
+            ["rollback", "release"],
+        ),
+        ("abort", {"live": 1, "rollout": None, "ended": ROLLOUT}, ["release"]),
+        ("emergency_deploy", {"live": 3, "rollout": None}, ["emergency", "release"]),
+        ("watch", {"live": 2, "rollout": ROLLOUT}, ["promotion", "release"]),
+        ("release", {"live": 1, "rollout": ROLLOUT}, ["release"]),
+        ("advance", {"live": 1, "rollout": ROLLOUT}, ["release"]),
+        ("pause", {"live": 1, "rollout": ROLLOUT | {"hold": "srm"}}, []),
+    ],
+)
+def test_a_hold_is_released_once_whatever_ends_it(action: str, after: Any, events: list[str]) -> None:
+    before = {"live": 1, "rollout": ROLLOUT | {"hold": "srm"}}
+    written = audit.append(
+        None,
+        at=5.0,
+        actor="ann",
+        action=action,
+        subject="support-agent",
+        reason="why",
+        before=before,
+        after=after,
+    )
+    found = alerts_of(written)
+    assert [each.event for each in found] == events
+    assert len({each.id for each in found}) == len(found)
+    assert all((each.rollout, each.candidate) == ("0a", 2) for each in found if each.event == "release")

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from gateway.control import audit
-from gateway.domain.alert import Alert, alert_of, target_of
+from gateway.domain.alert import HOLDS, Alert, alerts_of, target_of
 from gateway.domain.audit import AuditEntry
 from gateway.errors import StoreRevised
 from gateway.settings.alerts import AlertTarget
@@ -100,13 +100,12 @@ class Outbox:
         return await self._store.commit([put])
 
     async def _write(self, entry: AuditEntry) -> None:
-        alert = alert_of(entry)
-        if alert is None:
-            return
         only = target_of(entry)
-        for target in self._targets:
-            if (only == target.name) if only else wants(target, alert):
-                await self._add(Delivery(f"{entry.sequence}-{target.name}", target.name, alert))
+        for number, alert in enumerate(alerts_of(entry)):
+            which = f"{entry.sequence}.{number}" if number else str(entry.sequence)
+            for target in self._targets:
+                if (only == target.name) if only else wants(target, alert):
+                    await self._add(Delivery(f"{which}-{target.name}", target.name, alert))
 
     async def _add(self, delivery: Delivery) -> None:
         key = keys.delivery(delivery.alert.entry, delivery.target)
@@ -130,5 +129,9 @@ async def enqueue(store: Store, delivery: Delivery) -> None:
 
 
 def wants(target: AlertTarget, alert: Alert) -> bool:
+    """An incident at PagerDuty is closed by whoever it was opened for."""
+    closes = (
+        alert.event == "release" and target.kind == "pagerduty" and any(e in target.events for e in HOLDS)
+    )
     seen = not target.prompts or any(fnmatchcase(alert.prompt, pattern) for pattern in target.prompts)
-    return alert.event in target.events and seen
+    return (alert.event in target.events or closes) and seen

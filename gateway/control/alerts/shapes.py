@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.domain.alert import Alert, AlertEvent
+from gateway.domain.alert import HOLDS, Alert, AlertEvent
 from gateway.settings.alerts import AlertTarget
 
 SIGNATURE, ID = "x-prompt-canary-signature", "x-prompt-canary-id"
@@ -103,7 +103,7 @@ def pagerduty(target: AlertTarget, alert: Alert) -> dict[str, Any]:
 
 def _key(alert: Alert) -> str:
     """Holds of one rollout are one matter; everything else is its own."""
-    if alert.event in ("hold", "incident", "judge", "release"):
+    if alert.event in (*HOLDS, "release"):
         return f"prompt-canary/{alert.prompt}/{alert.rollout}/hold"
     return f"prompt-canary/{alert.id}"
 

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from gateway.control.alerts.outbox import Cursor, Delivery, Outbox
+from gateway.control.alerts.outbox import Cursor, Delivery, Outbox, wants
 from gateway.control.operations import StoreOperations
 from gateway.control.plan import By
 from gateway.control.rollouts import Start
+from gateway.domain.alert import Alert
 from gateway.settings.alerts import AlertTarget
 from gateway.storage import codec, keys
 from gateway.storage.base import Put
@@ -99,3 +100,14 @@ async def test_a_log_that_went_back_is_read_from_its_end(
     await rolled_back(operations)
     await outbox.turn()
     assert "entries are lost" in caplog.text
+
+
+def test_who_heard_of_a_hold_hears_of_its_end() -> None:
+    release = Alert("1.a", "release", "p", "", 0.0, "ann", "", 1, "0a", 2, None, 1)
+    pager = AlertTarget(name="pager", kind="pagerduty", routing_key="k", events=("incident",))
+    assert wants(pager, release)
+    assert not wants(
+        AlertTarget(name="pager", kind="pagerduty", routing_key="k", events=("rollback",)), release
+    )
+    assert not wants(BACK, release)
+    assert not wants(OTHERS, release)
