@@ -99,13 +99,15 @@ class Registry:
             stamped = msgspec.structs.replace(gate, at=gate.at or current.now)
             planned = plan.set_gate(current.deployment, number, stamped, now=current.now, by=by)
             live = current.deployment.live
+            was: dict[str, object] = {"version": number, "gate": msgspec.to_builtins(before)}
             after = {"version": number, "gate": msgspec.to_builtins(stamped), "live": live}
             if planned.ended is not None:
+                was |= summary(current.deployment)
                 after |= summary(planned.deployment) | ending(planned.ended)
             return Change(
                 planned.deployment,
                 planned.event or "record_gate",
-                {"version": number, "gate": msgspec.to_builtins(before)},
+                was,
                 after,
                 archived(planned.ended),
             )

@@ -186,7 +186,7 @@ class Probes:
         stretches = every[:: max(1, -(-len(every) // MOST_PROBES))]
         self.count = len(stretches)
         alternatives = "|".join(r"\s+".join(map(re2.escape, stretch)) for stretch in stretches)
-        self._pattern = re2.compile(f"(?i){alternatives}".encode()) if stretches else None
+        self._pattern = re2.compile(_raw(f"(?i){alternatives}")) if stretches else None
 
     def leak(self, text: str) -> bool:
         """Whether the text repeats two of the stretches, or the only one.

@@ -20,6 +20,7 @@ from gateway.settings import Limits
 END: Final = b"\r\n\r\n"
 BARE_LF: Final = "a line must end with CR LF, not with LF alone"
 LINE_SLACK: Final = 32  # bytes of a request line that are not target: method, version, two spaces
+KNOWN_BYTES: Final = 8 * 1024  # of a head that is remembered
 CHUNK_SLACK: Final = 16 * 1024  # bytes of chunk framing beyond 16 for each byte of body
 
 _PLAIN_STARTS: Final = tuple(method + b" /" for method in METHODS)
@@ -109,7 +110,7 @@ class HeadParser:
         self.keep_alive = not closing
         parts = check_line(line)
         head = self._checked(parts, headers, received)
-        if self._beginning is None:
+        if self._beginning is None and len(block) <= KNOWN_BYTES:
             self._beginning = self._beginnings.learn(self._before, block, parts, headers)
             self._before = b"" if self._beginning is not None else block
         return head

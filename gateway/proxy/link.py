@@ -14,6 +14,7 @@ from gateway.wire.error_body import error_body
 from gateway.wire.written import WrittenLines
 
 JOIN_BYTES: Final = 16 * 1024  # smaller chunks are copied into one buffer with their framing
+USUAL_REASON: Final = 64  # bytes
 NO_BODY: Final = frozenset((204, 304))
 
 _LINES: Final = WrittenLines()
@@ -85,7 +86,8 @@ class ClientLink:
             raise ValueError("respond is called once for each request")
         self._close = wire.must_close() or (self._legacy and length is None)
         lines = _LINES.block(headers)
-        first, framing = _status_line(status, reason), self._frame(status, length)
+        first = _status_line(status, reason) if len(reason) <= USUAL_REASON else _first_line(status, reason)
+        framing = self._frame(status, length)
         last = (
             b"connection: close\r\n"
             if self._close
@@ -193,6 +195,10 @@ class ClientLink:
 
 @lru_cache(maxsize=256)
 def _status_line(status: int, reason: bytes) -> bytes:
+    return _first_line(status, reason)
+
+
+def _first_line(status: int, reason: bytes) -> bytes:
     if b"\n" in reason or b"\r" in reason or b"\0" in reason:
         raise ValueError("a reason holds CR, LF or NUL")
     return b"HTTP/1.1 %d %b\r\n" % (status, reason)

@@ -21,6 +21,7 @@ from gateway.proxy.header_lines import HeaderLines
 HEAD_END: Final = b"\r\n\r\n"
 FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection"))
 NEVER_A_BODY: Final = frozenset((204, 304))
+USUAL_LINE: Final = 128  # bytes of a status line
 TO_THE_END: Final = -1  # of the connection, where a length would stand
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-9][0-9]{2})(?: ([\t -~\x80-\xff]*))?")
 _LINES: Final = HeaderLines()
@@ -140,7 +141,8 @@ class ResponseReader:
     def _read_plain(self, data: bytes) -> bool:
         """A final head of plain lines only, whose body is not chunked; False for any other."""
         lines = data[:-4].split(b"\r\n")
-        status, reason = _status(lines.pop(0))
+        line = lines.pop(0)
+        status, reason = _status(line) if len(line) <= USUAL_LINE else (0, b"")
         if not status:
             return False
         headers = _LINES.read(lines)

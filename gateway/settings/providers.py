@@ -19,7 +19,7 @@ class Upstream(Section):
     """Name of the provider in logs and metrics."""
     base_url: str
     """Where requests go, for example https://api.openai.com/v1: stands for the /v1 of our own routes."""
-    api_key: str | None = Field(default=None, repr=False)
+    api_key: HeaderValue | None = Field(default=None, repr=False)
     """The gateway's own key, sent instead of the client's; without it the client's passes through."""
     key_header: HeaderName = "authorization"
     """Header that carries the key, for example api-key (Azure) or x-api-key; in authorization it is a bearer

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.settings.base import KIB, MIB, Amount, Seconds, Section
+from gateway.settings.base import KIB, MIB, Amount, HeaderValue, Seconds, Section
 
 
 class ShadowSettings(Section):
@@ -14,7 +14,7 @@ class ShadowSettings(Section):
 
     base_url: str | None = None
     """Where copies are asked; default: the upstreams, the first by priority that serves route and model."""
-    api_key: str | None = Field(default=None, repr=False)
+    api_key: HeaderValue | None = Field(default=None, repr=False)
     """Its key; default: the upstream's. Clients' own keys are not kept, so a copy is never asked with one."""
     per_minute: Annotated[float, Field(gt=0, le=6000)] = 4.0
     """Requests of a prompt that one worker hands on in a minute, at most."""

@@ -114,8 +114,10 @@ def token(name: str) -> str:
     return f"{TOKENS}{name}"
 
 
-def delivery(entry: int, target: str) -> str:
-    return f"{DELIVERIES}{999_999_999_999 - entry:012d}/{target}"
+def delivery(entry: int, target: str, number: int = 0) -> str:
+    """`number`: of the alert among those of its entry; the later one comes first."""
+    order = f"{999_999_999_999 - entry:012d}"
+    return f"{DELIVERIES}{order}.{number}/{target}" if number else f"{DELIVERIES}{order}/{target}"
 
 
 def pin(rollout: str, session: str) -> str:

@@ -13,7 +13,7 @@ from gateway.web.door import out_of_reach
 from gateway.web.fleet import ADMINISTRATION
 from gateway.web.route import CALLER, LIMIT, Parameter, Route
 
-DELIVERY_ID = {"type": "string", "pattern": r"^\d{1,12}-[a-z0-9][a-z0-9._-]{0,63}$"}
+DELIVERY_ID = {"type": "string", "pattern": r"^\d{1,12}(\.[1-9])?-[a-z0-9][a-z0-9._-]{0,63}$"}
 
 
 async def list_alerts(request: web.Request) -> web.Response:

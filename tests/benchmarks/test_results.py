@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,17 +11,11 @@ import pytest
 from benchmarks.decisions.documents import OURS, RESULTS, ROOT, beside, measured, timings
 from benchmarks.decisions.hours import markdown as hours_table
 from gateway.simulation.scenario import BY_NAME
-from gateway.stats.intervals import wilson
 
 ROWS: list[dict[str, Any]] = json.loads((RESULTS / "decisions.json").read_text())
 MINE = {row["scenario"]: row for row in ROWS if row["rule"] == OURS}
 HOURS: list[dict[str, Any]] = json.loads((RESULTS / "hours.json").read_text())
 SAME = [row for row in MINE.values() if row["truth"] == "same"]
-TELLING = 92  # runs: with one that is wrong, the upper Wilson limit is below 6 %
-
-
-def pooled(rows: list[dict[str, Any]]) -> tuple[int, int]:
-    return sum(row["rolled_back"]["hits"] for row in rows), sum(row["runs"] for row in rows)
 
 
 def test_an_equal_candidate_is_rolled_back_in_at_most_5_percent() -> None:
@@ -32,28 +26,15 @@ def test_an_equal_candidate_is_rolled_back_in_at_most_5_percent() -> None:
 
 
 @pytest.mark.parametrize("name", [row["scenario"] for row in SAME])
-def test_no_kind_of_equal_candidate_is_known_to_be_rolled_back_more_often(name: str) -> None:
-    assert MINE[name]["rolled_back"]["low"] <= 0.05
-    if MINE[name]["runs"] >= TELLING:
-        assert MINE[name]["rolled_back"]["rate"] <= 0.05
+def test_nor_is_any_other_kind_of_equal_candidate(name: str) -> None:
+    """Heavy sessions, a drifting base, outages, late scores, and arms that differ in time alone."""
+    assert MINE[name]["rolled_back"]["rate"] <= 0.05
+    assert MINE[name]["rolled_back"]["high"] <= 0.06
 
 
-def test_equal_candidates_of_every_other_kind_together_stay_below_6_percent() -> None:
-    hits, runs = pooled([row for row in SAME if row["scenario"] != "A/A"])
-    assert wilson(hits, runs).high <= 0.06
-
-
-def test_arms_that_differ_in_time_alone_stay_below_6_percent() -> None:
-    """All kinds together, by sessions per second, wherever there are enough runs to tell."""
-    groups = defaultdict(list)
-    for row in SAME:
-        if row["scenario"].endswith("/s"):
-            groups[row["scenario"].rsplit(", ", 1)[1]].append(row)
-    assert all(len(rows) == 5 for rows in groups.values())
-    for rows in groups.values():
-        hits, runs = pooled(rows)
-        found = wilson(hits, runs)
-        assert found.high <= 0.06 if runs >= TELLING else found.low <= 0.05
+def test_every_rate_of_sessions_is_among_them() -> None:
+    rates = Counter(row["scenario"].rsplit(", ", 1)[1] for row in SAME if row["scenario"].endswith("/s"))
+    assert rates == {"2/s": 5, "20/s": 5, "100/s": 5, "500/s": 5}
 
 
 @pytest.mark.parametrize("name", ["judge -.10", "judge -.10, low traffic", "judge -.10, five-level scale"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import ClientError
 from gateway.proxy.beginnings import LEAST_LINES, MOST, Beginnings
-from gateway.proxy.framing import HeadParser
+from gateway.proxy.framing import KNOWN_BYTES, HeadParser
 from gateway.proxy.header_lines import HeaderLines
 from gateway.settings import Limits
 
@@ -98,3 +98,13 @@ def test_what_is_known_is_bounded() -> None:
         for turn in range(3):
             one.parse(STARTS[0] + SDK + b"y: %d\r\nx: %d\r\n\r\n" % (number, turn), 0.0)
     assert 0 < len(shared._known) <= MOST
+
+
+def test_a_large_head_is_not_kept() -> None:
+    shared = Beginnings()
+    one = parser(shared)
+    for number in range(3):
+        head = one.parse(STARTS[0] + SDK + b"y: %b\r\nx: %d\r\n\r\n" % (b"z" * KNOWN_BYTES, number), 0.0)
+        assert head.known is None
+    assert not shared._known
+    assert one._before == b""

@@ -15,7 +15,7 @@ from gateway.errors import NotFound, PreconditionFailed, TransitionRefused
 from gateway.storage import codec, keys
 from gateway.storage.base import Put, Store
 
-ID = re.compile(rf"(\d{{1,12}})-({NAME.pattern})", re.ASCII)
+ID = re.compile(rf"(\d{{1,12}})(?:\.([1-9]))?-({NAME.pattern})", re.ASCII)
 
 
 class DeliveryLog:
@@ -82,4 +82,4 @@ def _key(id: str) -> str:
     match = ID.match(id)
     if match is None:
         raise NotFound(f"there is no delivery {id!r:.100}", param="delivery")
-    return keys.delivery(int(match[1]), match[2])
+    return keys.delivery(int(match[1]), match[3], int(match[2] or 0))

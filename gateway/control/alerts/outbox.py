@@ -42,8 +42,9 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One alert to one target. `attempts` are the last ones, oldest first, `tried` is how many since it was
-    last asked for, which `round` counts; it is due at `next_at` (store time, s)."""
+    """One alert to one target. `number`: of the alert among those of its entry. `attempts` are the last ones,
+    oldest first, `tried` is how many since it was last asked for, which `round` counts; it is due at
+    `next_at` (store time, s)."""
 
     id: str
     target: str
@@ -53,11 +54,16 @@ class Delivery(msgspec.Struct, frozen=True):
     next_at: float = 0.0
     round: int = 1
     attempts: tuple[Attempt, ...] = ()
+    number: int = 0
 
     @property
     def item(self) -> str:
         """Its id in the queue."""
         return f"{self.alert.id}/{self.target}/{self.round}"
+
+    @property
+    def key(self) -> str:
+        return keys.delivery(self.alert.entry, self.target, self.number)
 
 
 class Outbox:
@@ -105,12 +111,11 @@ class Outbox:
             which = f"{entry.sequence}.{number}" if number else str(entry.sequence)
             for target in self._targets:
                 if (only == target.name) if only else wants(target, alert):
-                    await self._add(Delivery(f"{which}-{target.name}", target.name, alert))
+                    await self._add(Delivery(f"{which}-{target.name}", target.name, alert, number=number))
 
     async def _add(self, delivery: Delivery) -> None:
-        key = keys.delivery(delivery.alert.entry, delivery.target)
         try:
-            await self._store.commit([Put(key, codec.encode(delivery), 0)])
+            await self._store.commit([Put(delivery.key, codec.encode(delivery), 0)])
         except StoreRevised:
             pass  # written before, by whoever could not move the cursor any more
         await enqueue(self._store, delivery)
@@ -124,8 +129,7 @@ class Outbox:
 
 
 async def enqueue(store: Store, delivery: Delivery) -> None:
-    key = keys.delivery(delivery.alert.entry, delivery.target)
-    await store.enqueue(keys.ALERTS, delivery.item, key.encode())
+    await store.enqueue(keys.ALERTS, delivery.item, delivery.key.encode())
 
 
 def wants(target: AlertTarget, alert: Alert) -> bool:

@@ -4,11 +4,16 @@ import asyncio
 
 import pytest
 
+from gateway.control import stages
+from gateway.control.alerts.log import DeliveryLog
 from gateway.control.alerts.outbox import Cursor, Delivery, Outbox, wants
+from gateway.control.changes import Change, Current, commit
 from gateway.control.operations import StoreOperations
 from gateway.control.plan import By
-from gateway.control.rollouts import Start
+from gateway.control.registry import Registry
+from gateway.control.rollouts import Start, change_of
 from gateway.domain.alert import Alert
+from gateway.domain.prompt import Gate
 from gateway.settings.alerts import AlertTarget
 from gateway.storage import codec, keys
 from gateway.storage.base import Put
@@ -111,3 +116,38 @@ def test_who_heard_of_a_hold_hears_of_its_end() -> None:
     )
     assert not wants(BACK, release)
     assert not wants(OTHERS, release)
+
+
+async def test_a_hold_that_ends_with_its_rollout_is_released(
+    ready: SqliteStore, operations: StoreOperations
+) -> None:
+    pager = AlertTarget(name="pager", kind="pagerduty", routing_key="k")
+    outbox, log = Outbox(ready, (pager,)), DeliveryLog(ready, ("pager",))
+    await outbox.turn()
+    await operations.start("support-agent", Start(2, policy="standard"), ANN)
+    await held(ready)
+    await operations.change("support-agent", "roll_back", ANN)
+    await outbox.turn()
+    found = await log.page("", 10)
+    assert [each.alert.event for each in found] == ["release", "rollback", "hold"]
+    assert await ready.depth(keys.ALERTS) == (3, 0, 0)
+    for each in found:
+        assert await log.get(each.id) == each
+        assert await log.page(each.id, 10) == found[found.index(each) + 1 :]
+
+
+async def test_a_gate_that_fails_ends_a_hold_too(ready: SqliteStore, operations: StoreOperations) -> None:
+    outbox = Outbox(ready, (ALL,))
+    await outbox.turn()
+    await operations.start("support-agent", Start(2, policy="standard"), ANN)
+    await held(ready)
+    await Registry(ready).record_gate("support-agent", 2, Gate("failed", suite="s"), ANN)
+    await outbox.turn()
+    assert [each.alert.event for each in await deliveries(ready)] == ["release", "rollback", "hold"]
+
+
+async def held(store: SqliteStore) -> None:
+    async def planned(current: Current) -> Change | None:
+        return change_of(current, stages.hold(current.deployment, "gate", "pending", now=current.now), "hold")
+
+    await commit(store, "support-agent", ANN, planned)
