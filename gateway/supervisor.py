@@ -44,7 +44,6 @@ ROLES: dict[Role, tuple[str, ...]] = {
 SILENT = ("controller", "judge")  # nobody connects to them: one process each, no socket
 TELLS = ("services", "health")  # they answer /readyz, so they hear how the others are
 STAYS = ("simulator",)  # as a real provider would while the gateway changes its configuration
-BACKLOG = 2048
 SUCCESSION_LIMIT = 30.0  # s until the processes of a new configuration are ready
 
 
@@ -141,7 +140,11 @@ class Supervisor:
         for child in (*self._children, *self._coming):
             if child.role in TELLS:
                 child.tell({"children": children, "seeded": seeded, "stopping": self._stopping})
-        if not self._announced and self._children and all(child.ready for child in self._children):
+        if (
+            not (self._announced or self._stopping)
+            and self._children
+            and all(child.ready for child in self._children)
+        ):
             self._announced = True
             for line in welcome(self._settings, self._sockets):
                 print(line, flush=True)
@@ -261,10 +264,10 @@ def bind_all(settings: Settings, roles: Iterable[str]) -> dict[str, list[socket.
     }
     if settings.simulator is not None:
         places["simulator"] = (settings.simulator.host, settings.simulator.port, 1)
-    return {role: bind(*places[role], role) for role in roles if role in places}
+    return {role: bind(*places[role], role, settings.limits.backlog) for role in roles if role in places}
 
 
-def bind(host: str, port: int, slots: int, what: str) -> list[socket.socket]:
+def bind(host: str, port: int, slots: int, what: str, backlog: int) -> list[socket.socket]:
     """One listening socket for each slot, all on one port. Raises `ConfigError`, as when it is taken."""
     sockets: list[socket.socket] = []
     try:
@@ -276,7 +279,7 @@ def bind(host: str, port: int, slots: int, what: str) -> list[socket.socket]:
             sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.bind((host, port))
-            sock.listen(BACKLOG)
+            sock.listen(backlog)
             sock.setblocking(False)
     except OSError as error:
         for sock in sockets:

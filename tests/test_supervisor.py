@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,13 +17,35 @@ from gateway import child
 from gateway.child import Child
 from gateway.errors import ConfigError
 from gateway.settings import Settings, load_settings
-from gateway.supervisor import bind, bind_all, check_fixed, prepare, read_settings, welcome
+from gateway.supervisor import Supervisor, bind, bind_all, check_fixed, prepare, read_settings, welcome
+from tests.support.backlog import backlog_of
 
 CONFIG = "upstream: {base_url: 'http://127.0.0.1:1/v1'}\nlisten: {port: 0}\nadmin: {port: 0}\n"
 
 
 def settings(extra: str = "") -> Settings:
     return load_settings(CONFIG + extra, source="test.yaml", environment={})
+
+
+class Ready:
+    """A process that has just become ready."""
+
+    name, role, ready, been_ready, restarts, pid, upstreams = "worker-0", "worker", True, True, 0, 1, None
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+async def test_who_is_told_to_stop_does_not_say_where_it_listens(
+    stopping: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supervisor: Any = Supervisor(settings(), Path("gateway.yaml"), "all")
+    supervisor._children = [Ready()]
+    supervisor._sockets = {"worker": bind("127.0.0.1", 0, 1, "worker", 10)}
+    supervisor._stopping = stopping
+    if stopping:
+        close(supervisor._sockets["worker"])
+    supervisor._changed()
+    assert ("http://127.0.0.1:" in capsys.readouterr().out) != stopping
+    close(supervisor._sockets["worker"])
 
 
 def close(sockets: list[socket.socket]) -> None:
@@ -50,21 +73,22 @@ def test_the_limit_on_open_files_is_raised_as_far_as_it_may_be(connections: int,
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_the_slots_share_one_port(host: str) -> None:
-    sockets = bind(host, 0, 3, "worker")
+    sockets = bind(host, 0, 3, "worker", 300)
     try:
         ports = {sock.getsockname()[1] for sock in sockets}
         assert len(ports) == 1
         for sock in sockets:
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            assert backlog_of(sock) == 300
         with pytest.raises(ConfigError, match=f"worker: cannot listen on {host}:{ports.pop()}: Address"):
-            bind(host, sockets[0].getsockname()[1], 1, "worker")
+            bind(host, sockets[0].getsockname()[1], 1, "worker", 300)
     finally:
         close(sockets)
 
 
 def test_a_host_that_is_none() -> None:
     with pytest.raises(ConfigError, match=r"worker: cannot listen on 192\.0\.2\.1:1: Cannot assign"):
-        bind("192.0.2.1", 1, 1, "worker")
+        bind("192.0.2.1", 1, 1, "worker", 300)
 
 
 def test_only_what_a_role_has_is_bound() -> None:

@@ -268,7 +268,8 @@ class Worker:
         if self.tracing is not None:
             self.exporter = Exporter(self.settings.traces, self.tracing.queue, resource(self.settings.traces))
             self._tasks.append(loop.create_task(self.exporter.run()))
-        self._server = await loop.create_server(self.edge.protocol_factory, sock=sock)
+        backlog = self.settings.limits.backlog  # to be said again: listening twice takes the later number
+        self._server = await loop.create_server(self.edge.protocol_factory, sock=sock, backlog=backlog)
         self._tasks += [
             loop.create_task(work)
             for work in (self.snapshots.run(), self.pins.run(), self.recorder.run(), self._sweep())

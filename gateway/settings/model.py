@@ -140,6 +140,8 @@ class Sessions(Section):
 
 
 class Limits(Section):
+    backlog: Annotated[int, Field(ge=1)] = 2048
+    """Connections that wait until a worker accepts them; the system's own limit (somaxconn) holds too."""
     head_bytes: Bytes = 64 * KIB
     """Request line and headers, together; more is 431."""
     target_bytes: Bytes = 8 * KIB
