@@ -64,7 +64,7 @@ def markdown(rows: Sequence[Row]) -> str:
         "Rolled back and promoted: share of runs with its 95 % Wilson interval. Canary sessions: served "
         "before a rollback, median / 90 %. Hours: until promotion or rollback (of the other rules: until "
         "they roll back), median / 80 %. Judge calls: until then, median / 90 %. Held: runs, by reason. "
-        "¹ Measured before docs/adr/0013 and 0014, which change no test of harm.",
+        f"¹ Measured with the code of an earlier revision than {REVISION}.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|---" * len(COLUMNS) + "|",

@@ -88,13 +88,9 @@ class ClientLink:
         lines = _LINES.block(headers)
         first = _status_line(status, reason) if len(reason) <= USUAL_REASON else _first_line(status, reason)
         framing = self._frame(status, length)
-        last = (
-            b"connection: close\r\n"
-            if self._close
-            else b"connection: keep-alive\r\n"
-            if self._legacy
-            else b""
-        )
+        last = b"connection: keep-alive\r\n" if self._legacy else b""
+        if self._close:
+            last = b"connection: close\r\n"
         self.started = True
         self._out.append(b"%b%b%b%b\r\n" % (first, lines, framing, last))
 

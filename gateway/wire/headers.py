@@ -103,11 +103,6 @@ def single(headers: Headers, begin: KnownHeaders | None = None) -> dict[bytes, b
     return found
 
 
-def header_block(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Header lines, each with its CRLF. Raises `MalformedRequest` like `request_block`."""
-    return _block([b": ".join(header) for header in headers])
-
-
 def _block(lines: list[bytes]) -> bytes:
     lines.append(b"")
     block = b"\r\n".join(lines)

@@ -17,6 +17,7 @@ from gateway.storage import keys
 from gateway.storage.base import Store
 from tests.support.gateway import Gateway, make_gateway
 from tests.support.judged import (
+    FINAL_SOON,
     SCENARIO,
     Place,
     kill_the_judge,
@@ -28,7 +29,8 @@ from tests.support.judged import (
     until,
 )
 
-EXTRA = """\
+EXTRA = (
+    """\
 policies:
   judged:
     stages: [shadow, 40%, 50%, 1]
@@ -40,12 +42,9 @@ policies:
     gates: [judge, errors]
     judged_first: 1
     holdback: {{share: .1, watch: 2s}}
-evidence:
-  watermark: 1
-  judge_limit: 5
-  event_window: 4
-  upstream_limit: 1
-  latency_warmup: 0
+"""
+    + FINAL_SOON
+    + """\
 judge:
   base_url: "http://127.0.0.1:{judge}/v1"
   model: sim-judge
@@ -54,6 +53,7 @@ judge:
   concurrency: 16
 shadow: {{per_minute: 6000, concurrency: 16, timeout: 2}}
 """
+)
 
 
 class Log:

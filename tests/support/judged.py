@@ -38,7 +38,16 @@ judge:
   behaviour: {first_token_ms: 2, gap_ms: 0, error_rate: 0.2, broken_json_rate: 0.2}
   timeout_rate: 0.2
 """
-EXTRA = """\
+FINAL_SOON = """\
+evidence:
+  watermark: 1
+  judge_limit: 5
+  event_window: 4
+  upstream_limit: 1
+  latency_warmup: 0
+"""  # sessions are, seconds after they began
+EXTRA = (
+    """\
 policies:
   judged:
     stages: [40%, 50%]
@@ -49,12 +58,9 @@ policies:
     gates: [judge]
     judged_first: 1
     holdback: {{share: .1, watch: 2s}}
-evidence:
-  watermark: 1
-  judge_limit: 5
-  event_window: 4
-  upstream_limit: 1
-  latency_warmup: 0
+"""
+    + FINAL_SOON
+    + """\
 judge:
   base_url: "http://127.0.0.1:{judge}/v1"
   model: sim-judge
@@ -63,6 +69,7 @@ judge:
   patience: 2
   concurrency: 16
 """
+)
 
 
 def build(folder: Path, *, store: str | None = None, scenario: str = SCENARIO, **judge: object) -> Gateway:
