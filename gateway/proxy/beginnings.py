@@ -1,6 +1,7 @@
 """How a connection's heads begin: an SDK sends the same lines again and again, and then two or three others.
 
-From the third head on, those lines are compared as one piece instead of being looked at one by one. They are
+From the third head on, those lines are compared as one piece instead of being looked at one by one. Where one
+differs, as at the first turn of another session, the lines before it are what the heads begin with. They are
 plain (`proxy.header_lines`), and one of them is the Host; a head that differs in any byte of them is parsed
 as if nothing were known. Connections of one kind of client share what is known.
 """
@@ -68,7 +69,8 @@ class Beginnings:
     def learn(
         self, before: bytes, block: bytes, line: tuple[bytes, bytes, str], headers: Headers
     ) -> Beginning | None:
-        """What two plain heads of one connection have in common; `line` and `headers` are of the second."""
+        """What two plain heads of one connection have in common; `line` and `headers` are of the second.
+        `before` may be the beginning of one."""
         most = min(len(before), len(block)) - 4
         end = block.rfind(b"\r\n", 0, _common(before, block, most)) + 2
         count = block.count(b"\r\n", 0, end) - 1

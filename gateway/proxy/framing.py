@@ -81,7 +81,7 @@ class HeadParser:
         if known is None:
             return None
         if not block.startswith(known.block):
-            self._beginning = None
+            self._beginning, self._before = None, known.block  # what both have in common will do
             return None
         found = known.head(block, self._lines, received, self._limits.headers)
         if found is None:

@@ -21,7 +21,7 @@ _PERSISTENCE: Final = frozenset((b"keep-alive", b"close"))
 
 
 class HeaderLines:
-    """Shared by the connections of one worker. A line is kept when it comes for the second time."""
+    """Shared by the connections of one worker. A line is kept when it has come a few times."""
 
     __slots__ = ("_door", "_known")
 

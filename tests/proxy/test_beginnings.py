@@ -83,6 +83,18 @@ def test_from_the_third_head_on_the_beginning_is_known() -> None:
     assert one.parse(STARTS[1] + SDK + b"\r\n", 0.0).known is None
 
 
+def test_where_heads_differ_what_they_have_in_common_stays_known() -> None:
+    """Sessions of three turns each: only the first one's line is ever part of what is known."""
+    shared = Beginnings()
+    one = parser(shared)
+    heads = [STARTS[0] + SDK + b"session: s-%d\r\n\r\n" % (number // 3) for number in range(30)]
+    known = [one.parse(head, 0.0).known for head in heads]
+    assert known[2] is not None and len(known[2].headers) == 5
+    assert known[4] is not None and len(known[4].headers) == 4
+    assert set(known[4:]) == {known[4]}
+    assert len(shared._known) == 2
+
+
 @pytest.mark.parametrize("lines", [LEAST_LINES - 1, LEAST_LINES])
 def test_what_is_short_is_not_learned(lines: int) -> None:
     one = parser(Beginnings())

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.proxy.header_lines import MOST_BYTES, MOST_LINES, HeaderLines
+from gateway.wire.written import TIMES
 
 NOT_PLAIN = [
     b"",
@@ -46,7 +47,7 @@ def test_what_is_not_plain_is_left_to_llhttp(line: bytes) -> None:
 )
 def test_a_plain_line_means_what_llhttp_reads_in_it(lines: list[bytes]) -> None:
     seen = HeaderLines()
-    found = [line for line in lines if seen.read([line]) is not None]
+    found = [line for line in lines if all(seen.read([line]) is not None for _ in range(TIMES))]
     heard = Heard()
     parser = httptools.HttpRequestParser(heard)
     for line in found:
@@ -60,6 +61,8 @@ def test_a_plain_line_means_what_llhttp_reads_in_it(lines: list[bytes]) -> None:
 def test_what_is_kept_is_bounded() -> None:
     lines = HeaderLines()
     for number in range(MOST_LINES + 10):
-        assert lines.read([b"x-request: %d" % number]) == [(b"x-request", b"%d" % number)]
+        for _ in range(TIMES):
+            assert lines.read([b"x-request: %d" % number]) == [(b"x-request", b"%d" % number)]
+    assert 0 < len(lines._known) <= MOST_LINES
     long = b"cookie: " + b"x" * MOST_BYTES
     assert lines.read([long]) == [(b"cookie", b"x" * MOST_BYTES)]
