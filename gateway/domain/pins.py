@@ -224,7 +224,7 @@ def settle(assignment: Assignment, winner: Pin | Literal["failed"]) -> Assignmen
 
 
 def _reason_of(winner: Pin, assignment: Assignment) -> Reason:
-    if winner != assignment.pin:
+    if winner is not assignment.pin and winner != assignment.pin:
         return "pin"
     return "weight" if winner.evidence else "running"
 

@@ -8,10 +8,11 @@ between them (`soon`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import TypeVar
 
+from gateway.wire import Piece
 from gateway.wire.splice import LARGE
 
 T = TypeVar("T")
@@ -51,6 +52,14 @@ class Gathered:
     def clear(self) -> None:
         self._chunks.clear()
         self._large = None
+
+
+def size_of(pieces: Sequence[Piece]) -> int:
+    """In bytes. (`sum(map(len, …))`, which a compiled module cannot see into, takes four times as long.)"""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+    return size
 
 
 def soon(

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from gateway.errors import GatewayError
+from gateway.proxy.gathering import size_of
 from gateway.wire.error_body import error_body
 from gateway.wire.written import WrittenLines
 
@@ -92,7 +93,7 @@ class ClientLink:
         if self._close:
             last = b"connection: close\r\n"
         self.started = True
-        self._out.append(b"%b%b%b%b\r\n" % (first, lines, framing, last))
+        self._out.append(b"".join((first, lines, framing, last, b"\r\n")))
 
     def _frame(self, status: int, length: int | None) -> bytes:
         if status in NO_BODY:
@@ -132,7 +133,8 @@ class ClientLink:
         self._out = []
         if len(out) == 1:
             wire.write(out[0])
-        elif sum(map(len, out)) <= JOIN_BYTES:
+            return
+        if size_of(out) <= JOIN_BYTES:
             wire.write(b"".join(out))
         else:
             wire.write_pieces(out)

@@ -8,7 +8,7 @@ Each step decides at once or is called back; nothing goes upstream before the bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.errors import (
@@ -24,11 +24,10 @@ from gateway.proxy.base import Head, Headers, Link, ResponseHead
 from gateway.proxy.choice import Choice, choose
 from gateway.proxy.clients import check_passing
 from gateway.proxy.exchange import Exchange, inflating
-from gateway.proxy.gathering import Gathered, soon
+from gateway.proxy.gathering import Gathered, size_of, soon
 from gateway.proxy.question import Question
 from gateway.proxy.shadowing import Copied, copy_of
 from gateway.proxy.snapshots import Prepared
-from gateway.wire import Piece
 from gateway.wire.api import Request
 from gateway.wire.decoding import Inflater, decode_body
 from gateway.wire.forwarding import model_of
@@ -270,7 +269,7 @@ class Managed(Exchange):
         self.asked_usage = injected.asked_usage
         if not injected.asked_usage:
             self.fields = None  # it will not be sent again without our wish
-        self.sent_bytes = length(injected.pieces)
+        self.sent_bytes = size_of(injected.pieces)
         self.forward(self.path, injected.pieces, self.sent_bytes, self.model)
         self.sent_at = self.sent_at or self.worker.fine_clock()
 
@@ -348,7 +347,7 @@ class Managed(Exchange):
     def _hear_refusal(self, data: bytes) -> None:
         assert self.refusal is not None
         self.refusal[1].append(data)
-        if length(self.refusal[1]) > REFUSAL_BYTES:
+        if size_of(self.refusal[1]) > REFUSAL_BYTES:
             self._relay_refusal()
 
     def _relay_refusal(self) -> None:
@@ -442,7 +441,3 @@ class Managed(Exchange):
         if self.budgeted > 0:
             self.worker.budget.release(self.budgeted)
         self.budgeted = 0
-
-
-def length(pieces: Sequence[Piece]) -> int:
-    return sum(map(len, pieces))

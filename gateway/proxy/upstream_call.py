@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import GatewayError, UpstreamBroken
 from gateway.proxy.base import Receiver, ResponseHead
+from gateway.proxy.gathering import size_of
 from gateway.wire import Piece
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class OpenCall:
         self.owner = owner
         self.receiver = receiver
         self.method = method
-        self.length = length if body is None else sum(map(len, body))  # None: chunked
+        self.length = size_of(body) if length is None and body is not None else length  # None: chunked
         self.first_byte = first_byte  # limit, s
         self.streamed = body is None
         self.ended = body is not None
@@ -249,7 +250,7 @@ class OpenCall:
             self.since = self.owner.clock()
             self.pump()
             return
-        self._waiting_bytes = sum(map(len, self._unsent))
+        self._waiting_bytes = size_of(self._unsent)
         self._tell_writable(self._waiting_bytes < self.owner.buffer_bytes)
 
     def _tell_writable(self, writable: bool) -> None:

@@ -92,8 +92,8 @@ class Forwarding:
         try:
             if managed:
                 lines = self._managed.written.block(headers, begin)
-                return b"%b%baccept-encoding: identity\r\n%b" % (self._first, lines, self._last)
-            return b"%b%b%b" % (self._first, self._passed.written.block(headers, begin), self._last)
+                return b"".join((self._first, lines, b"accept-encoding: identity\r\n", self._last))
+            return b"".join((self._first, self._passed.written.block(headers, begin), self._last))
         except _NamesOthersError:
             pass
         if self._moved is not None:

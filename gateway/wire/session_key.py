@@ -94,18 +94,18 @@ def tool_names(fields: Fields) -> list[bytes]:
 def session_hash(secret: bytes, prompt: str, key_scope: bytes, key: SessionKey) -> bytes:
     """16 bytes of keyed BLAKE2b (RFC 7693) over prompt, scope, kind and key; a secret above 64 bytes is
     hashed first, as in HMAC."""
-    # Names hold no NUL; the scope's length keeps scope and key apart.
-    message = b"%b\0%b\0%d:%b%b" % (prompt.encode(), key.kind.encode(), len(key_scope), key_scope, key.raw)
-    hasher = _keyed(secret).copy()
-    hasher.update(message)
+    hasher = _keyed(secret, prompt, key_scope, key.kind).copy()
+    hasher.update(key.raw)
     return hasher.digest()
 
 
-@lru_cache(maxsize=8)  # a key costs a block of its own: half of what a short message takes
-def _keyed(secret: bytes) -> hashlib.blake2b:
+@lru_cache(maxsize=1024)  # many sessions begin alike, and the key costs a block of its own
+def _keyed(secret: bytes, prompt: str, key_scope: bytes, kind: str) -> hashlib.blake2b:
     if len(secret) > hashlib.blake2b.MAX_KEY_SIZE:
         secret = hashlib.blake2b(secret).digest()
-    return hashlib.blake2b(key=secret, digest_size=HASH_BYTES, person=b"session")
+    # Names hold no NUL; the scope's length keeps scope and key apart.
+    message = b"%b\0%b\0%d:%b" % (prompt.encode(), kind.encode(), len(key_scope), key_scope)
+    return hashlib.blake2b(message, key=secret, digest_size=HASH_BYTES, person=b"session")
 
 
 def _from_body(source: str, fields: Fields) -> bytes:
