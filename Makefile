@@ -13,7 +13,7 @@ $(VENV)/.packages: requirements.txt
 	@touch $@
 
 # Compiles the data path where there is a C compiler (docs/adr/0004-compiled-data-path.md).
-COMPILED := gateway/prices.py gateway/evals/detect.py gateway/evals/flags.py $(foreach part,analysis domain proxy simulation stats telemetry wire,$(wildcard gateway/$(part)/*.py))
+COMPILED := gateway/prices.py gateway/evals/detect.py gateway/evals/flags.py $(foreach part,analysis domain proxy simulation stats storage telemetry wire,$(wildcard gateway/$(part)/*.py))
 UNCOMPILE := find gateway -name '*.so' -delete; rm -f gateway__mypyc*.so
 $(VENV)/.run: $(VENV)/.packages pyproject.toml setup.py $(COMPILED)
 	@rm -rf build; $(UNCOMPILE) # what is left of other sources would make the library crash

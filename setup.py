@@ -46,6 +46,7 @@ proxy/pins
 proxy/question
 proxy/recorder
 proxy/router
+proxy/sessions
 proxy/snapshots
 proxy/upstream
 proxy/upstream_call
@@ -54,6 +55,8 @@ proxy/upstream_response
 proxy/worker
 simulation/sessions
 stats/pending
+storage/key_table
+storage/keys
 telemetry/counts
 telemetry/histograms
 wire/chat

@@ -1,7 +1,7 @@
 """Which session a response belongs to, for requests that name it as their `previous_response_id`.
 
     request   previous_response_id ── look-up ──▶ the session that got that response
-    answer    its id ── written with the next batch ──▶ alias → session, settled before the last byte
+    answer    its id ── written at once or in a batch ──▶ alias → session, settled before the last byte
 
 Both only while a rollout runs: without one there is nothing to keep a session to. A look-up that finds
 nothing (the conversation is older than the rollout, or than a pin's life) makes the named response itself the
@@ -17,7 +17,7 @@ from typing import Literal
 
 from gateway.errors import GatewayError
 from gateway.storage import keys
-from gateway.storage.base import Keys
+from gateway.storage.base import Keys, Later
 from gateway.wire.sse import EventScanner
 from gateway.wire.usage import Answer
 
@@ -97,8 +97,12 @@ class AliasBoard:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def look_up(self, alias: bytes, found: Found) -> None:
-        """Calls `found` later: with the session, None where the store knows of none, or "failed"."""
-        self._spawn(self._ask(alias, found))
+        """Calls `found`, now or later: with the session, None where the store knows of none, or "failed"."""
+        session = self._store.get_at_once(keys.alias(alias.hex()))
+        if isinstance(session, Later):
+            self._spawn(self._ask(alias, found))
+        else:
+            found(session)
 
     async def _ask(self, alias: bytes, found: Found) -> None:
         session: Known
@@ -112,7 +116,11 @@ class AliasBoard:
         found(session)
 
     def write(self, alias: bytes, aliasing: Aliasing) -> None:
-        """With the next batch."""
+        """At once, or with the next batch."""
+        stand = self._store.set_all_at_once(((keys.alias(alias.hex()), aliasing.session, self._ttl),))
+        if not isinstance(stand, Later):
+            aliasing.give_up()
+            return
         self._new.append((alias, aliasing))
         if len(self._new) == 1:
             asyncio.get_running_loop().call_later(WRITE_EVERY, self._write_new)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.proxy.aliases import Known
     from gateway.proxy.managed import Managed
     from gateway.proxy.pins import Pinning
+    from gateway.proxy.sessions import Recent
     from gateway.proxy.worker import Worker
 
 
@@ -113,21 +114,22 @@ class Drawing:
 
     def draw(self, session: bytes | None) -> None:
         worker = self.worker
-        if session is not None and worker.hot.hot(session, self.exchange.head.received):
+        recent = None if session is None else worker.pins.sessions.of(session)
+        if recent is not None and worker.hot.hot(recent, self.exchange.head.received):
             worker.count_sessionless("hot")
-            session = None
-        self._assign(Ask(session, self.assistant_turn, worker.random() if session is None else 0.0))
+            session = recent = None
+        self._assign(Ask(session, self.assistant_turn, worker.random() if session is None else 0.0), recent)
 
     def resume(self, response: bytes, known: Known) -> None:
         """`response` is the session that a response begins which nobody knows."""
         if known == "failed":
             self.worker.count_sessionless("alias")
             # Whatever the session has, the arm of the greater part of all is the likelier one.
-            self._assign(Ask(None, self.assistant_turn, 0.5))
+            self._assign(Ask(None, self.assistant_turn, 0.5), None)
         else:
             self.draw(known or response)
 
-    def _assign(self, ask: Ask) -> None:
+    def _assign(self, ask: Ask, recent: Recent | None) -> None:
         alias: Callable[[str], bytes] | None = None
         if self.named and ask.session is not None:
             alias = self._alias
@@ -140,7 +142,7 @@ class Drawing:
                 )
             )
 
-        self.worker.pins.assign(self.prompt, ask, chosen)
+        self.worker.pins.assign(self.prompt, ask, recent, chosen)
 
     def _alias(self, id: str) -> bytes:
         scope = scope_of(self.exchange.client)

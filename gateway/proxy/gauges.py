@@ -26,7 +26,7 @@ def _totals(worker: Worker) -> Iterator[tuple[str, Iterable[str], int]]:
     yield "pin_writes_total", (), pins.writes
     yield "pin_writes_failed_total", (), pins.failed_writes
     yield "pin_writes_lost_total", (), pins.lost
-    yield "pins_evicted_total", (), pins.evicted
+    yield "pins_evicted_total", (), worker.pins.sessions.evicted
     yield "evidence_dropped_total", (), worker.recorder.dropped
     yield "fallbacks_total", (), worker.upstream.fallbacks
     if worker.outbox is not None:
@@ -52,7 +52,7 @@ def standing(worker: Worker) -> list[Sample]:
     now = worker.clock()
     age = min(worker.snapshots.staleness(now), now - worker.started)
     found: list[Sample] = [
-        ("pins_cached", (), (len(worker.pins),)),
+        ("pins_cached", (), (len(worker.pins.sessions),)),
         ("evidence_waiting", (), (worker.recorder.waiting,)),
         ("connections", (), (len(worker.edge.connections),)),
         ("open_requests", (), (worker.edge.exchanges,)),

@@ -8,35 +8,37 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.proxy.sessions import Recent
+
 WINDOW: Final = 30.0  # s; the last minute is the current window and the one before it
-MAX_KEYS: Final = 200_000  # counted in one window; further keys are taken for cold
 
 
 class HotKeys:
-    __slots__ = ("_before", "_count", "_now", "_share", "_started", "_total", "_total_before")
+    __slots__ = ("_count", "_share", "_started", "_total", "_total_before", "_window")
 
     def __init__(self, *, share: float, count: int) -> None:
         self._share = share
         self._count = count
-        self._now: dict[bytes, int] = {}
-        self._before: dict[bytes, int] = {}
+        self._window = 0
         self._total = 0
         self._total_before = 0
         self._started = 0.0
 
-    def hot(self, session: bytes, now: float) -> bool:
-        """Count one request of `session` at `now` (s) and tell whether the key is too busy."""
+    def hot(self, recent: Recent, now: float) -> bool:
+        """Count one request of a session at `now` (s) and tell whether its key is too busy."""
         if now - self._started >= WINDOW:
             self._turn(now)
         self._total += 1
-        seen = self._now.get(session, 0) + 1
-        if seen > 1 or len(self._now) < MAX_KEYS:
-            self._now[session] = seen
-        seen += self._before.get(session, 0)
+        if recent.window != self._window:
+            recent.before = recent.count if recent.window == self._window - 1 else 0
+            recent.count = 0
+            recent.window = self._window
+        recent.count += 1
+        seen = recent.count + recent.before
         return seen > self._count and seen > self._share * (self._total + self._total_before)
 
     def _turn(self, now: float) -> None:
-        recent = now - self._started < 2 * WINDOW
-        self._before = self._now if recent else {}
-        self._total_before = self._total if recent else 0
-        self._now, self._total, self._started = {}, 0, now
+        follows = now - self._started < 2 * WINDOW
+        self._window += 1 if follows else 2
+        self._total_before = self._total if follows else 0
+        self._total, self._started = 0, now

@@ -4,6 +4,9 @@
        └───── look-up (50 ms, a breaker in the store) ──▶ chosen
     a new pin is written while the model is working, and `Pinning` is settled before the answer's last byte
 
+The store of one machine answers both at once, from shared memory (docs/adr/0029-pins-in-shared-memory.md);
+where it cannot, or is a network away, new pins wait for a batch.
+
 Pins that are in use are refreshed in batches. A cached pin that is evicted is looked up again, so the size of
 the cache changes what a request costs and never what it is answered with.
 """
@@ -13,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -38,8 +41,9 @@ from gateway.domain.pins import (
     usable,
 )
 from gateway.errors import GatewayError
+from gateway.proxy.sessions import Recent, Sessions
 from gateway.storage import keys
-from gateway.storage.base import Keys
+from gateway.storage.base import Keys, Later
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +79,6 @@ class PinCounts:
     writes: int = 0
     failed_writes: int = 0
     lost: int = 0  # another worker's pin stood already, with another arm
-    evicted: int = 0
 
 
 class Pinning:
@@ -125,27 +128,25 @@ class PinBoard:
         self._store = store
         self._views = views
         self._rules = rules
-        self._size = size
+        self._ttl = min(rules.ttl, rules.max_age)
+        self.sessions = Sessions(size)
         self._patience = patience
-        self._kept: OrderedDict[bytes, tuple[str, Kept]] = OrderedDict()  # by session: rollout, pin
         self._asking: dict[bytes, list[tuple[str, Ask, Chosen]]] = {}
-        self._new: list[Pinning] = []  # to be written with the next batch
+        self._new: list[Pinning] = []  # to be written
+        self._late: list[_Write] = []  # in a batch
         self._refresh: dict[bytes, tuple[str, float]] = {}  # by session: rollout, time to live
         self._cleared: OrderedDict[bytes, float] = OrderedDict()  # by session: what was asked before is void
         self._told: dict[str, Forgotten] = {}  # by prompt
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def assign(self, prompt: str, ask: Ask, chosen: Chosen) -> None:
-        """Calls `chosen`, now or after a look-up."""
+    def assign(self, prompt: str, ask: Ask, recent: Recent | None, chosen: Chosen) -> None:
+        """Calls `chosen`, now or after a look-up. `recent`: of `sessions`, if the request is of one."""
         view = self._views.view(prompt)
         cached = None
         session, rollout = ask.session, view.rollout
-        if session is not None and rollout is not None:
-            kept = self._cached(session, rollout.id)
-            if kept is not None and usable(kept, view.now):
+        if session is not None and rollout is not None and recent is not None:
+            kept = recent.kept
+            if kept is not None and recent.rollout == rollout.id and usable(kept, view.now):
                 cached = kept.pin
                 self._keep_alive(session, rollout.id, kept, view.now)
         result = decide(view, ask, cached, self._rules)
@@ -162,20 +163,6 @@ class PinBoard:
 
     # --- the cache
 
-    def _cached(self, session: bytes, rollout: str) -> Kept | None:
-        entry = self._kept.get(session)
-        if entry is None or entry[0] != rollout:
-            return None
-        self._kept.move_to_end(session)
-        return entry[1]
-
-    def _keep(self, session: bytes, rollout: str, kept: Kept) -> None:
-        self._kept[session] = (rollout, kept)
-        self._kept.move_to_end(session)
-        if len(self._kept) > self._size:
-            self._kept.popitem(last=False)
-            self.counts.evicted += 1
-
     def forget(self, told: Forgotten) -> None:
         """An operator has cleared pins: what is cached of them, and what was asked before, is void."""
         before = self._told.get(told.prompt)
@@ -183,7 +170,7 @@ class PinBoard:
         self._told[told.prompt] = told
         news = unseen(told, seen)
         if news is None:
-            for session in [each for each, (rollout, _) in self._kept.items() if rollout == told.rollout]:
+            for session in [each for each, recent in self.sessions.all() if recent.rollout == told.rollout]:
                 self._drop(session)
             news = told.sessions
         for cleared in news:
@@ -194,7 +181,7 @@ class PinBoard:
             self._cleared.popitem(last=False)
 
     def _drop(self, session: bytes) -> None:
-        self._kept.pop(session, None)
+        self.sessions.of(session).kept = None
         self._refresh.pop(session, None)
 
     def _is_void(self, session: bytes, asked_at: float) -> bool:
@@ -204,10 +191,10 @@ class PinBoard:
     def _learn(self, session: bytes, rollout: str, pin: Pin, asked_at: float) -> None:
         if self._cleared and self._is_void(session, asked_at):
             return
-        entry = self._kept.get(session)
-        before = entry[1] if entry is not None and entry[0] == rollout else None
-        kept = learn(before, pin, asked_at, self._rules)
-        self._keep(session, rollout, kept)
+        recent = self.sessions.of(session)
+        before = recent.kept if recent.rollout == rollout else None
+        kept = recent.kept = learn(before, pin, asked_at, self._rules)
+        recent.rollout = rollout
         self._keep_alive(session, rollout, kept, asked_at)
 
     # --- look-ups
@@ -220,29 +207,48 @@ class PinBoard:
         if waiting is not None:
             waiting.append((prompt, ask, chosen))
             return
+        asked_at = self._views.store_now()
+        value = self._store.get_at_once(keys.pin(rollout.id, session.hex()))
+        if not isinstance(value, Later):
+            self.counts.lookups += 1
+            self._heard([(prompt, ask, chosen)], session, rollout.id, self._found(value), asked_at)
+            return
         self._asking[session] = [(prompt, ask, chosen)]
         self._spawn(self._ask_store(session, rollout.id))
 
     async def _ask_store(self, session: bytes, rollout: str, again: bool = False) -> None:
-        found: Found = None
         self.counts.lookups += 1
         asked_at = self._views.store_now()
+        found: Found = "failed"
         try:
-            value = await self._store.get_key(keys.pin(rollout, session.hex()))
-            if value is not None:
-                found = decode_pin(value)
+            found = self._found(await self._store.get_key(keys.pin(rollout, session.hex())))
         except GatewayError:
             self.counts.failed_lookups += 1
-            found = "failed"
         except Exception:  # nobody may wait for ever
             logger.exception("a pin could not be looked up")
-            found = "failed"
+        if isinstance(found, Pin) and not again and self._is_void(session, asked_at):
+            await self._ask_store(session, rollout, again=True)
+            return
+        self._heard(self._asking.pop(session), session, rollout, found, asked_at)
+
+    def _found(self, value: bytes | None) -> Found:
+        try:
+            return None if value is None else decode_pin(value)
+        except GatewayError:  # bytes that no gateway wrote
+            self.counts.failed_lookups += 1
+            return "failed"
+
+    def _heard(
+        self,
+        waiting: list[tuple[str, Ask, Chosen]],
+        session: bytes,
+        rollout: str,
+        found: Found,
+        asked_at: float,
+    ) -> None:
         if isinstance(found, Pin):
-            if not again and self._is_void(session, asked_at):
-                await self._ask_store(session, rollout, again=True)
-                return
             self._learn(session, rollout, found, asked_at)
-        for prompt, ask, chosen in self._asking.pop(session):
+        for prompt, ask, chosen in waiting:
             result = resolve(self._views.view(prompt), ask, rollout, found, self._rules)
             if isinstance(result, LookUp):
                 self._look_up(prompt, ask, chosen)
@@ -252,51 +258,61 @@ class PinBoard:
     # --- writes
 
     def write(self, pinning: Pinning) -> None:
-        """With the next batch: its first waits longest, and a model takes longer than that."""
+        """With the others of this turn of the event loop: what is written together is written while the
+        processor has it at hand, and no model answers before that."""
         self._new.append(pinning)
         if len(self._new) == 1:
-            asyncio.get_running_loop().call_later(WRITE_EVERY, self._write_new)
+            asyncio.get_running_loop().call_soon(self._write_new)
 
     def _write_new(self) -> None:
-        batch, self._new = self._new, []
+        batch, self._new = [_Write(pinning, self._ttl) for pinning in self._new], []
         if not batch:  # `close` was faster
+            return
+        asked_at = self._views.store_now()
+        stand = self._store.set_all_at_once([each.item for each in batch])
+        if not isinstance(stand, Later):
+            self._stand(batch, stand, asked_at)
+            return
+        self._late += batch
+        if len(self._late) == len(batch):
+            asyncio.get_running_loop().call_later(WRITE_EVERY, self._write_late)
+
+    def _write_late(self) -> None:
+        """The first of a batch waits longest, and a model takes longer than that."""
+        batch, self._late = self._late, []
+        if not batch:
             return
         self._spawn(self._write_batch(batch))
         asyncio.get_running_loop().call_later(self._patience, _give_up, batch)
 
-    async def _write_batch(self, batch: list[Pinning]) -> None:
+    async def _write_batch(self, batch: list[_Write]) -> None:
         """Goes on beyond the patience: what stands in the end is worth knowing."""
-        self.counts.writes += len(batch)
         asked_at = self._views.store_now()
-        ttl = min(self._rules.ttl, self._rules.max_age)
         try:
-            winners = await self._store.set_all_if_absent(
-                [
-                    (keys.pin(pinning.drawn.rollout, pinning.session.hex()), encode_pin(pin), ttl)
-                    for pinning in batch
-                    if (pin := pinning.drawn.pin) is not None
-                ]
-            )
+            stand = await self._store.set_all_if_absent([each.item for each in batch])
         except GatewayError:
+            self.counts.writes += len(batch)
             self.counts.failed_writes += len(batch)
-            for pinning in batch:
-                self._settle(pinning, "failed")
+            for each in batch:
+                self._settle(each.pinning, "failed")
             return
-        for pinning, winner in zip(batch, winners, strict=True):
-            self._written(pinning, winner, asked_at)
+        self._stand(batch, stand, asked_at)
 
-    def _written(self, pinning: Pinning, value: bytes, asked_at: float) -> None:
-        drawn = pinning.drawn
-        try:
-            winner = decode_pin(value)
-        except GatewayError:  # bytes that no gateway wrote
-            self.counts.failed_writes += 1
-            self._settle(pinning, "failed")
-            return
-        if drawn.pin is None or winner.arm != drawn.pin.arm:
-            self.counts.lost += 1
-        self._learn(pinning.session, drawn.rollout, winner, asked_at)
-        self._settle(pinning, winner)
+    def _stand(self, batch: list[_Write], stand: Sequence[bytes], asked_at: float) -> None:
+        """It is known which values stand."""
+        self.counts.writes += len(batch)
+        for each, value in zip(batch, stand, strict=True):
+            pinning, drawn = each.pinning, each.pinning.drawn
+            try:
+                winner = each.pin if value == each.item[1] else decode_pin(value)
+            except GatewayError:  # bytes that no gateway wrote
+                self.counts.failed_writes += 1
+                self._settle(pinning, "failed")
+                continue
+            if winner.arm != each.pin.arm:
+                self.counts.lost += 1
+            self._learn(pinning.session, drawn.rollout, winner, asked_at)
+            self._settle(pinning, winner)
 
     def _settle(self, pinning: Pinning, winner: Pin | Literal["failed"]) -> None:
         pinning.settle(winner)
@@ -330,9 +346,9 @@ class PinBoard:
             )
             answered = self._views.store_now()
             for session, (rollout, _) in batch:
-                entry = self._kept.get(session)
-                if entry is not None and entry[0] == rollout:
-                    self._kept[session] = (rollout, refreshed(entry[1], sent, answered, self._rules))
+                recent = self.sessions.of(session)
+                if recent.kept is not None and recent.rollout == rollout:
+                    recent.kept = refreshed(recent.kept, sent, answered, self._rules)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -342,10 +358,25 @@ class PinBoard:
     async def close(self) -> None:
         """Wait for writes under way: sessions that were answered should keep their version."""
         self._write_new()
+        self._write_late()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2 * self._patience)
 
 
-def _give_up(batch: list[Pinning]) -> None:
-    for pinning in batch:
-        pinning.give_up()
+class _Write:
+    """A pin on its way into the store."""
+
+    __slots__ = ("item", "pin", "pinning")
+
+    def __init__(self, pinning: Pinning, ttl: float) -> None:
+        pin = pinning.drawn.pin
+        assert pin is not None
+        key = keys.pin(pinning.drawn.rollout, pinning.session.hex())
+        self.pinning: Final = pinning
+        self.pin: Final = pin
+        self.item: Final = (key, encode_pin(pin), ttl)
+
+
+def _give_up(batch: list[_Write]) -> None:
+    for each in batch:
+        each.pinning.give_up()

@@ -16,7 +16,8 @@ set-if-absent, an enqueue by id), and read what stands.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from enum import Enum
+from typing import Final, NamedTuple, Protocol
 
 QUEUE_MEMORY = 30 * 86_400.0  # seconds for which ids of finished items, and dead letters, are remembered
 
@@ -87,6 +88,15 @@ class Lease(NamedTuple):
     expires: float
 
 
+class Later(Enum):
+    """A call that cannot be answered at once. Await its namesake."""
+
+    LATER = "later"
+
+
+LATER: Final = Later.LATER
+
+
 class Documents(Protocol):
     async def get(self, key: str) -> Document | None: ...
 
@@ -108,6 +118,13 @@ class Documents(Protocol):
 
 
 class Keys(Protocol):
+    """`…_at_once` is for those on a request's way: microseconds, or `LATER`. They raise nothing."""
+
+    def get_at_once(self, key: str) -> bytes | Later | None: ...
+
+    def set_all_at_once(self, items: Sequence[tuple[str, bytes, float]]) -> tuple[bytes, ...] | Later:
+        """After `LATER` some of them may have been set."""
+
     async def get_key(self, key: str) -> bytes | None: ...
 
     async def set_if_absent(self, key: str, value: bytes, ttl: float) -> bytes:

@@ -54,6 +54,7 @@ DELIVERIES = "delivery/"
 PINS = "pin/"
 FORGOTTEN = "forgotten/"
 ALIASES = "alias/"
+SMALL = (PINS, ALIASES)  # wanted by the thousand in a second, and their values have at most 39 bytes
 KEPT = "kept/"
 JUDGING = "judging"  # the queue
 TRIAGE = "triage"  # the queue

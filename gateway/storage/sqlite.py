@@ -1,11 +1,12 @@
 """The embedded store: SQLite on one machine, any number of processes.
 
-Two files, so that a rollback never waits behind a batch of evidence:
+Three files, so that a rollback never waits behind a batch of evidence, and a request for neither:
 
 - documents.db (synchronous FULL): documents and leases. What was acknowledged survives power loss.
 - evidence.db (synchronous NORMAL): keys, logs, queues. What was acknowledged survives the death of every
   process, kill -9 included: it is in the operating system's page cache. A power loss may take the last
   of it, never tear a transaction (https://sqlite.org/pragma.html#pragma_synchronous).
+- keys.table, which is not SQLite's: the small keys that a request waits for (`key_table`).
 
 The store's clock is the machine's wall clock.
 """
@@ -17,11 +18,26 @@ from functools import partial
 from pathlib import Path
 
 from gateway.errors import GatewayError
+from gateway.storage import keys as names
 from gateway.storage import sqlite_documents as documents
 from gateway.storage import sqlite_evidence as evidence
 from gateway.storage import sqlite_letters as letters
-from gateway.storage.base import Claim, Document, Feed, Fence, Lease, Letter, Put, Record, Tick, check_puts
+from gateway.storage.base import (
+    LATER,
+    Claim,
+    Document,
+    Feed,
+    Fence,
+    Later,
+    Lease,
+    Letter,
+    Put,
+    Record,
+    Tick,
+    check_puts,
+)
 from gateway.storage.limits import DEFAULT_LIMITS, Breaker, Clock, Guard, Limits, Watermark
+from gateway.storage.small_keys import SmallKeys
 from gateway.storage.sqlite_file import SqliteFile
 
 
@@ -46,14 +62,15 @@ class SqliteStore:
             evidence.SCHEMA,
             synchronous="NORMAL",
             busy=busy,
-            upgrades=evidence.UPGRADES,
+            upgrades=(*evidence.UPGRADES, partial(evidence.upgrade_small, path=directory / "keys.table")),
         )
+        self._small = SmallKeys(directory / "keys.table", busy)
         self._now = wall
         self._guard, self._lookup = (
             Guard(
                 limit,
                 Breaker(failures=limits.failures, cool_down=limits.cool_down, clock=clock),
-                (sqlite3.Error,),
+                (sqlite3.Error, OSError),
             )
             for limit in (limits.call, limits.lookup)
         )
@@ -67,11 +84,13 @@ class SqliteStore:
         try:
             await self._documents.open()
             await self._evidence.open()
+            await self._small.open()
         except GatewayError:
             await self.close()
             raise
 
     async def close(self) -> None:
+        await self._small.close()
         await self._evidence.close()
         await self._documents.close()
 
@@ -106,25 +125,55 @@ class SqliteStore:
 
     # --- keys
 
+    def get_at_once(self, key: str) -> bytes | Later | None:
+        return self._small.near.get_at_once(key, self._now()) if key.startswith(names.SMALL) else LATER
+
+    def set_all_at_once(self, items: Sequence[tuple[str, bytes, float]]) -> tuple[bytes, ...] | Later:
+        if not all(key.startswith(names.SMALL) for key, _, _ in items):
+            return LATER
+        return self._small.near.set_all_at_once(items, self._now())
+
     async def get_key(self, key: str) -> bytes | None:
+        found = self.get_at_once(key)
+        if not isinstance(found, Later):
+            return found
         async with self._lookup():
+            if key.startswith(names.SMALL):
+                return await self._small.run(lambda table: table.get(key, self._now()))
             return await self._evidence.read(partial(evidence.get_key, key=key, now=self._now()))
 
     async def set_if_absent(self, key: str, value: bytes, ttl: float) -> bytes:
         return (await self.set_all_if_absent(((key, value, ttl),)))[0]
 
     async def set_all_if_absent(self, items: Sequence[tuple[str, bytes, float]]) -> tuple[bytes, ...]:
-        job = partial(evidence.set_all_if_absent, items=tuple(items), now=self._now())
+        small = [item for item in items if item[0].startswith(names.SMALL)]
+        others = tuple(item for item in items if not item[0].startswith(names.SMALL))
+        near: tuple[bytes, ...] = ()
+        stand: tuple[bytes, ...] = ()
         async with self._guard():
-            return await self._evidence.write(job)
+            if small:
+                near = await self._small.run(lambda table: table.set_all(small, self._now()))
+            if others:
+                job = partial(evidence.set_all_if_absent, items=others, now=self._now())
+                stand = await self._evidence.write(job)
+        winners, rest = iter(near), iter(stand)
+        return tuple(next(winners if key.startswith(names.SMALL) else rest) for key, _, _ in items)
 
     async def touch(self, keys: Sequence[tuple[str, float]]) -> None:
+        small = [item for item in keys if item[0].startswith(names.SMALL)]
+        others = tuple(item for item in keys if not item[0].startswith(names.SMALL))
         async with self._guard():
-            await self._evidence.write(partial(evidence.touch, keys=tuple(keys), now=self._now()))
+            if small:
+                await self._small.run(lambda table: table.touch(small, self._now()))
+            if others:
+                await self._evidence.write(partial(evidence.touch, keys=others, now=self._now()))
 
     async def delete_key(self, key: str) -> None:
         async with self._guard():
-            await self._evidence.write(partial(evidence.delete_key, key=key))
+            if key.startswith(names.SMALL):
+                await self._small.run(lambda table: table.delete(key, self._now()))
+            else:
+                await self._evidence.write(partial(evidence.delete_key, key=key))
 
     # --- logs
 

@@ -1,16 +1,17 @@
 """Statements of evidence.db: keys with a time to live, logs, queues. Each runs inside a transaction of
 `SqliteFile`; `now` is in seconds since the epoch. Sweeps take bounded pieces, so that no pin waits for one.
 
-Pins come by the thousand in a second, and what one costs is the pages that it makes new. So a key is kept by
-a hash of 16 bytes, and expired ones are not found by an index, which would be a second page, but among the
-neighbours of new ones: hashes fall anywhere, so every place is visited in turn. (24 → 12 µs for a pin.)
+A key is kept by a hash of 16 bytes, and expired ones are not found by an index, which would be a second page,
+but among the neighbours of new ones: hashes fall anywhere, so every place is visited in turn. Pins and
+aliases, which come by the thousand in a second, are not here but in `key_table`.
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b
+from pathlib import Path
 from sqlite3 import Connection
 
 from gateway.storage.base import QUEUE_MEMORY, Claim, Record
+from gateway.storage.key_table import VALUE_BYTES, KeyTable, key_id
 
 SCHEMA = (
     "CREATE TABLE pairs (id BLOB PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
@@ -37,7 +38,7 @@ def upgrade_keys(db: Connection) -> None:
     """Layout 1 kept keys by their text and had an index of when they end."""
     db.execute(SCHEMA[0])
     rows = db.execute("SELECT key, value, expires FROM keys")
-    db.executemany("INSERT INTO pairs VALUES (?, ?, ?)", ((_id(key), *rest) for key, *rest in rows))
+    db.executemany("INSERT INTO pairs VALUES (?, ?, ?)", ((key_id(key), *rest) for key, *rest in rows))
     db.execute("DROP TABLE keys")
 
 
@@ -51,12 +52,18 @@ def upgrade_items(db: Connection) -> None:
 UPGRADES = (upgrade_keys, upgrade_items)
 
 
-def _id(key: str) -> bytes:
-    return blake2b(key.encode(), digest_size=16).digest()
+def upgrade_small(db: Connection, path: Path) -> None:
+    """Layout 3 kept pins here. Whose a key is, its id does not tell: all that fit go to the table."""
+    table = KeyTable(path, patience=1.0)
+    table.open()
+    rows = db.execute("SELECT id, value, expires FROM pairs WHERE length(value) <= ?", (VALUE_BYTES,))
+    for id, value, expires in rows:
+        table.put(id, value, expires, now=0.0)
+    table.close()
 
 
 def get_key(db: Connection, key: str, now: float) -> bytes | None:
-    row = db.execute("SELECT value FROM pairs WHERE id = ? AND expires > ?", (_id(key), now)).fetchone()
+    row = db.execute("SELECT value FROM pairs WHERE id = ? AND expires > ?", (key_id(key), now)).fetchone()
     return None if row is None else row[0]
 
 
@@ -64,7 +71,7 @@ def set_all_if_absent(
     db: Connection, items: Sequence[tuple[str, bytes, float]], now: float
 ) -> tuple[bytes, ...]:
     """The values that stand afterwards. Statements of a few sizes only, so that they stay prepared."""
-    hashed = [(_id(key), value, now + ttl) for key, value, ttl in items]
+    hashed = [(key_id(key), value, now + ttl) for key, value, ttl in items]
     winners: list[bytes] = []
     while len(winners) < len(hashed):
         start = len(winners)
@@ -90,12 +97,12 @@ def _set_some(db: Connection, items: Sequence[tuple[bytes, bytes, float]], now: 
 def touch(db: Connection, keys: Sequence[tuple[str, float]], now: float) -> None:
     db.executemany(
         "UPDATE pairs SET expires = ? WHERE id = ? AND expires > ?",
-        [(now + ttl, _id(key), now) for key, ttl in keys],
+        [(now + ttl, key_id(key), now) for key, ttl in keys],
     )
 
 
 def delete_key(db: Connection, key: str) -> None:
-    db.execute("DELETE FROM pairs WHERE id = ?", (_id(key),))
+    db.execute("DELETE FROM pairs WHERE id = ?", (key_id(key),))
 
 
 def _sweep(db: Connection, start: bytes, now: float, visit: int) -> None:

@@ -1,6 +1,8 @@
 """A store that is slow or gone: every call fails within its limit, then at once, and recovers by itself."""
 
 import asyncio
+import fcntl
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,6 +22,9 @@ WRITES: dict[str, Callable[[Store], Awaitable[object]]] = {
     "set_if_absent": lambda store: store.set_if_absent("k", b"", 60),
     "touch": lambda store: store.touch([("k", 60)]),
     "delete_key": lambda store: store.delete_key("k"),
+    "set_if_absent of a pin": lambda store: store.set_if_absent("pin/k", b"", 60),
+    "touch of a pin": lambda store: store.touch([("pin/k", 60)]),
+    "delete_key of a pin": lambda store: store.delete_key("pin/k"),
     "append": lambda store: store.append("log", [b""]),
     "trim": lambda store: store.trim("log", through=1),
     "enqueue": lambda store: store.enqueue("q", "id", b""),
@@ -34,6 +39,8 @@ WRITES: dict[str, Callable[[Store], Awaitable[object]]] = {
 @asynccontextmanager
 async def slow_sqlite(directory: Path) -> AsyncIterator[None]:
     """Another process in the middle of a write that does not end."""
+    table = os.open(directory / "keys.table", os.O_RDWR)
+    fcntl.flock(table, fcntl.LOCK_EX)
     blockers = []
     for name in ("documents.db", "evidence.db"):
         blocker = sqlite3.connect(directory / name, isolation_level=None)
@@ -42,6 +49,7 @@ async def slow_sqlite(directory: Path) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        os.close(table)
         for blocker in blockers:
             blocker.execute("ROLLBACK")
             blocker.close()

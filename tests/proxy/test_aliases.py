@@ -12,15 +12,17 @@ import pytest
 
 from gateway.errors import StoreUnavailable
 from gateway.proxy.aliases import MOST_BYTES, AliasBoard, Aliasing
+from gateway.proxy.sessions import Sessions
 from gateway.wire.responses import read_answer, scanner
 from tests.support.scripted_provider import on_uvloop
+from tests.support.stores import NeverAtOnce, never_at_once
 from tests.support.worker import Reply, WorkerStage, until, worker_stage
 
 RESPONSES = "/v1/responses"
 PROMPTED = {"x-prompt": "greeter"}
 
 
-class Store:
+class Store(NeverAtOnce):
     """Keys in memory; `hold` delays writes, `broken` fails them."""
 
     def __init__(self) -> None:
@@ -160,7 +162,7 @@ async def test_a_conversation_by_previous_response_id_keeps_its_version(tmp_path
             first = (reply.headers["x-prompt-version"], reply.headers["x-prompt-reason"])
             arms.add(first[0])
             for n in range(2):
-                stage.worker.pins._kept.clear()  # as if another worker had it
+                stage.worker.pins.sessions = Sessions(100)  # as if another worker had it
                 reply = await ask(stage, turn(f"more {i} {n}", id_of(reply), stream=stream))
                 assert reply.headers["x-prompt-version"] == first[0]
                 assert reply.headers["x-prompt-reason"] in ("pin", "weight")
@@ -174,6 +176,7 @@ async def test_an_answer_ends_when_its_alias_stands(tmp_path: Path) -> None:
     async with worker_stage(tmp_path, sessions={"lookup_timeout": 5}) as stage:
         await stage.deploy()
         await stage.roll_out(weight=1.0)
+        never_at_once(stage.worker.store)
         hold, write = asyncio.Event(), stage.worker.aliases._store.set_all_if_absent
 
         async def held(items: Sequence[tuple[str, bytes, float]]) -> tuple[bytes, ...]:
@@ -235,7 +238,7 @@ async def test_a_look_up_that_fails_is_no_session_and_no_evidence(tmp_path: Path
     async with worker_stage(tmp_path) as stage:
         await stage.deploy()
         await stage.roll_out(weight=0.9)
-        get_key = stage.worker.store.get_key
+        get_key = never_at_once(stage.worker.store).get_key
 
         async def broken(key: str) -> bytes | None:
             if key.startswith("alias/"):

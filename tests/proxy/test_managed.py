@@ -20,6 +20,7 @@ from gateway.proxy.choice import Choice
 from gateway.proxy.managed import Managed
 from gateway.proxy.pins import Pinning
 from tests.support.scripted_provider import on_uvloop
+from tests.support.stores import never_at_once
 from tests.support.worker import (
     WorkerStage,
     chat_body,
@@ -147,7 +148,7 @@ async def test_a_client_may_leave_in_every_phase(tmp_path: Path, phase: str) -> 
 def _hold(stage: WorkerStage, phase: str, hold: asyncio.Event) -> asyncio.Event:
     """Let the store's answer wait for the test."""
     reached = asyncio.Event()
-    store = stage.worker.store
+    store = never_at_once(stage.worker.store)
     name = {"look-up": "get_key", "load": "get"}.get(phase)
     if name is None:
         return reached
@@ -206,7 +207,7 @@ async def test_a_store_that_raises_what_it_should_not_keeps_nobody_waiting(
         await stage.deploy()
         await stage.roll_out(weight=1.0)
         stage.worker.versions._prepared.clear()
-        call = getattr(stage.worker.store, name)
+        call = getattr(never_at_once(stage.worker.store), name)
 
         async def fails(key: str) -> None:
             raise LookupError("surprise")

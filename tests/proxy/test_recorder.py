@@ -21,6 +21,7 @@ from gateway.storage import keys
 from gateway.storage.base import Keys
 from gateway.telemetry.histograms import LONG
 from tests.support.scripted_provider import on_uvloop
+from tests.support.stores import NeverAtOnce
 from tests.support.worker import WorkerStage, chat_body, request_bytes, until, worker_stage
 
 PROMPTED = {"x-prompt": "greeter"}
@@ -88,7 +89,7 @@ async def test_a_stream_tells_its_first_token_and_the_histograms_their_gaps(tmp_
         assert sum(told["gap_seconds"][:-1]) >= 5
 
 
-class SlowPins:
+class SlowPins(NeverAtOnce):
     """A store that takes its time for pins."""
 
     delay = 0.3  # s

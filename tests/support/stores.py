@@ -3,12 +3,12 @@
 import asyncio
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from gateway.storage.base import Store
+from gateway.storage.base import LATER, Later, Store
 from gateway.storage.create import create_store
 from gateway.storage.limits import Limits
 from tests.support.redis_server import RedisServer
@@ -23,6 +23,24 @@ async def until(check: Callable[[], Awaitable[T]]) -> T:
     while not (answer := await check()):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     return answer
+
+
+class NeverAtOnce:
+    """A store that can be asked only by awaiting, as one on the network."""
+
+    def get_at_once(self, key: str) -> Later:
+        return LATER
+
+    def set_all_at_once(self, items: Sequence[tuple[str, bytes, float]]) -> Later:
+        return LATER
+
+
+def never_at_once(store: Store) -> Store:
+    """`store`, which from now on answers nothing at once."""
+    remote = NeverAtOnce()
+    store.get_at_once = remote.get_at_once  # type: ignore[method-assign]
+    store.set_all_at_once = remote.set_all_at_once  # type: ignore[method-assign]
+    return store
 
 
 class Fleet:
