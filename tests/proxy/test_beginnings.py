@@ -87,7 +87,8 @@ def test_where_heads_differ_what_they_have_in_common_stays_known() -> None:
     """Sessions of three turns each: only the first one's line is ever part of what is known."""
     shared = Beginnings()
     one = parser(shared)
-    heads = [STARTS[0] + SDK + b"session: s-%d\r\n\r\n" % (number // 3) for number in range(30)]
+    lines = [b"session: s-%d\r\nx: %d\r\n\r\n" % (number // 3, number) for number in range(30)]
+    heads = [STARTS[0] + SDK + line for line in lines]
     known = [one.parse(head, 0.0).known for head in heads]
     assert known[2] is not None and len(known[2].headers) == 5
     assert known[4] is not None and len(known[4].headers) == 4
