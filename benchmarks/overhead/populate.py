@@ -83,7 +83,7 @@ async def add_pins(directory: Path, count: int) -> None:
 
 
 def _pins(count: int) -> Sequence[tuple[str, bytes, float]]:
-    value = b"x" * 40  # bytes of a pin
+    value = b"x" * 38  # bytes of a pin
     return [(keys.pin("0" * 12, os.urandom(16).hex()), value, LASTS) for _ in range(count)]
 
 

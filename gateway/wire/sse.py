@@ -14,6 +14,7 @@ import re
 from typing import Any, Final
 
 from gateway.wire.usage import Usage
+from gateway.wire.written import CR
 
 MAX_EVENT: Final = 1024 * 1024
 MOST_TEXT: Final = 64 * 1024
@@ -82,7 +83,7 @@ class EventScanner:
         """What to forward now: the chunk itself, unless events are held back or taken out."""
         if self._holding:
             return self._feed_held(chunk)
-        one_event = chunk.endswith(b"\n\n") and chunk.find(b"\n") == len(chunk) - 2 and b"\r" not in chunk
+        one_event = chunk.endswith(b"\n\n") and chunk.find(b"\n") == len(chunk) - 2 and CR not in chunk
         if not one_event or self._pending or self._has_cr:
             return self._feed_passing(chunk)
         self._event(chunk)
@@ -130,7 +131,7 @@ class EventScanner:
 
     def _join(self, chunk: bytes) -> tuple[bytes | bytearray, int]:
         """All that has not been read, and where a boundary may begin in it."""
-        if not self._has_cr and b"\r" in chunk:
+        if not self._has_cr and CR in chunk:
             self._has_cr = True
         pending = self._pending
         if not pending:

@@ -12,6 +12,10 @@ from typing import Final
 
 from gateway.wire import Headers
 
+# As numbers: with bytes, `in` first fails to read a number, and that exception costs a microsecond.
+CR: Final = 13
+LF: Final = 10
+NUL: Final = 0
 MOST_LINES: Final = 4096  # kept; then all are forgotten
 MOST_BYTES: Final = 1024  # of a line that is kept
 MOST_RUNS: Final = 256
@@ -52,7 +56,7 @@ def line_of(header: tuple[bytes, bytes]) -> bytes:
     b'content-type: application/json\\r\\n'
     """
     line = b"".join((header[0], b": ", header[1]))
-    if b"\r" in line or b"\n" in line or b"\0" in line:
+    if CR in line or LF in line or NUL in line:
         raise ValueError("a header holds CR, LF or NUL")
     return line + b"\r\n"
 
