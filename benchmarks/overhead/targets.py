@@ -90,8 +90,8 @@ PARSED = "heads are parsed and checked and bytes are handed on in Python, compil
 PINNING = "a new session, every fourth request here, costs a write to the store and sometimes a look-up"
 SMALL = "it follows the processor time per request"
 WAITING = (
-    "the end of an instant answer to a new session waits for its pin, written in batches of 10 ms; a model "
-    "takes longer than that; pass-through does not wait (table below)"
+    "a request waits for those that came at the same moment, and each of them takes more time than nginx "
+    "does; pass-through waits as well (table below)"
 )
 FIRST = (
     "16 streams begin at once and are served one after the other; nginx adds next to nothing (table below)"
