@@ -1,13 +1,14 @@
 """The table of small keys as the store has it: one view for the event loop, one for a thread that waits."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from gateway.errors import StoreUnavailable
-from gateway.storage.key_table import KeyTable
+from gateway.storage.key_table import SOME, KeyTable
 
 T = TypeVar("T")
 
@@ -37,6 +38,14 @@ class SmallKeys:
         if thread is not None:
             await asyncio.to_thread(thread.shutdown)
         self._far.close()
+
+    async def touch(self, items: Sequence[tuple[str, float]], now: float) -> None:
+        """Some at a time on the event loop: a thread would wait for it while it holds the lock."""
+        for start in range(0, len(items), SOME):
+            some = items[start : start + SOME]
+            if not self.near.touch_at_once(some, now):
+                await self.run(partial(KeyTable.touch, items=some, now=now))
+            await asyncio.sleep(0)
 
     async def run(self, job: Callable[[KeyTable], T]) -> T:
         """In the thread. Raises OSError where the table fails."""

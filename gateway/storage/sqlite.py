@@ -163,8 +163,7 @@ class SqliteStore:
         small = [item for item in keys if item[0].startswith(names.SMALL)]
         others = tuple(item for item in keys if not item[0].startswith(names.SMALL))
         async with self._guard():
-            if small:
-                await self._small.run(lambda table: table.touch(small, self._now()))
+            await self._small.touch(small, self._now())
             if others:
                 await self._evidence.write(partial(evidence.touch, keys=others, now=self._now()))
 

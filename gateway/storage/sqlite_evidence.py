@@ -55,11 +55,12 @@ UPGRADES = (upgrade_keys, upgrade_items)
 def upgrade_small(db: Connection, path: Path) -> None:
     """Layout 3 kept pins here. Whose a key is, its id does not tell: all that fit go to the table."""
     table = KeyTable(path, patience=1.0)
-    table.open()
     rows = db.execute("SELECT id, value, expires FROM pairs WHERE length(value) <= ?", (VALUE_BYTES,))
-    for id, value, expires in rows:
-        table.put(id, value, expires, now=0.0)
-    table.close()
+    try:
+        table.open()
+        table.put_all(rows.fetchall(), now=0.0)
+    finally:
+        table.close()
 
 
 def get_key(db: Connection, key: str, now: float) -> bytes | None:

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import ConfigError, InvalidValue
+from gateway.errors import ConfigError, InvalidValue, StoreUnavailable
 from gateway.storage.base import LATER
-from gateway.storage.key_table import BUCKETS, SLOTS, VALUE_BYTES, KeyTable, key_id
+from gateway.storage.key_table import BUCKETS, HEADER, SLOTS, VALUE_BYTES, KeyTable, key_id
 
 LEVEL_0 = BUCKETS * SLOTS  # keys
 NEIGHBOURS = [
@@ -65,7 +65,7 @@ def test_two_views_of_one_file_answer_as_one_dictionary(done: list[Action]) -> N
                 now += seconds / 5
                 stand = {each: kept for each, kept in stand.items() if kept[1] > now}
             elif name == "touch":
-                view.touch([(key, seconds)], now)
+                assert view.touch_at_once([(key, seconds)], now)
                 if key in stand:
                     stand[key] = stand[key][0], now + seconds
             elif name == "delete":
@@ -125,6 +125,31 @@ def test_growing_is_not_done_at_once(table: KeyTable) -> None:
             assert table.set_all_at_once([(key, b"w", 60.0)], 1.0) == (b"v",)
             return
     raise AssertionError("the first level was never full")
+
+
+def test_a_table_that_was_cut_short_is_an_error_and_holds_nobody(tmp_path: Path) -> None:
+    one, other = opened(tmp_path), opened(tmp_path)
+    for key in NEIGHBOURS:
+        put(one, key)
+    os.truncate(tmp_path / "keys.table", HEADER + 1)
+    for _ in range(2):
+        assert other.get_at_once("k", 1.0) is LATER
+        with pytest.raises(OSError, match=r"keys\.table cannot be mapped"):
+            other.get("k", 1.0)
+    again = opened(tmp_path)  # what is missing is made anew
+    assert again.get_at_once(NEIGHBOURS[0], 1.0) is None
+    assert other.get_at_once("k", 1.0) is None
+    for table in (one, other, again):
+        table.close()
+
+
+def test_a_lock_that_is_held_while_it_is_opened_says_so(tmp_path: Path) -> None:
+    opened(tmp_path).close()
+    other = os.open(tmp_path / "keys.table", os.O_RDWR)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with pytest.raises(StoreUnavailable, match="another process holds"):
+        opened(tmp_path, patience=0.02)
+    os.close(other)
 
 
 def test_a_value_that_is_too_long_is_refused(table: KeyTable) -> None:
