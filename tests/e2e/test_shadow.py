@@ -34,7 +34,7 @@ EXTRA = (
 policies:
   judged:
     stages: [shadow, 40%, 50%, 1]
-    shadow: {{min_pairs: {min_pairs}}}
+    shadow: {{min_pairs: {min_pairs}, alpha: {{judge: .0001, safety: .005, errors: .005}}}}
     min_bake: [2s, 2s]
     max_bake: 1h
     min_units: 5
@@ -112,7 +112,7 @@ async def test_a_worse_candidate_is_found_before_anybody_is_served_by_it(
     assert "judge is worse by" in ended["end_reason"]
     assert {weight["value"] for weight in ended["weights"]} == {0.0}
     judge = next(each for each in shadow_of(ended)["metrics"] if each["name"] == "judge")
-    assert judge["harm_e"] >= judge["harm_needs"] == pytest.approx(100.0)
+    assert judge["harm_e"] >= judge["harm_needs"] == pytest.approx(10_000.0)
     assert judge["difference"] == pytest.approx(0.5, abs=0.15)
     assert (await asyncio.to_thread(gateway.call, f"/v1/rollouts/{id}/replay"))["agree"]
     await settled(store())
