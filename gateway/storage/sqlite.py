@@ -41,6 +41,11 @@ from gateway.storage.small_keys import SmallKeys
 from gateway.storage.sqlite_file import SqliteFile
 
 
+def _is_small(key: str) -> bool:
+    """Whether it is in `keys.table`."""
+    return key.startswith(names.SMALL)
+
+
 class SqliteStore:
     """`directory` is made if it is missing. `wall` is the store's clock (s since the epoch), `clock` the
     breaker's."""
@@ -126,10 +131,10 @@ class SqliteStore:
     # --- keys
 
     def get_at_once(self, key: str) -> bytes | Later | None:
-        return self._small.near.get_at_once(key, self._now()) if key.startswith(names.SMALL) else LATER
+        return self._small.near.get_at_once(key, self._now()) if _is_small(key) else LATER
 
     def set_all_at_once(self, items: Sequence[tuple[str, bytes, float]]) -> tuple[bytes, ...] | Later:
-        if not all(key.startswith(names.SMALL) for key, _, _ in items):
+        if not all(_is_small(key) for key, _, _ in items):
             return LATER
         return self._small.near.set_all_at_once(items, self._now())
 
@@ -138,7 +143,7 @@ class SqliteStore:
         if not isinstance(found, Later):
             return found
         async with self._lookup():
-            if key.startswith(names.SMALL):
+            if _is_small(key):
                 return await self._small.run(lambda table: table.get(key, self._now()))
             return await self._evidence.read(partial(evidence.get_key, key=key, now=self._now()))
 
@@ -146,8 +151,8 @@ class SqliteStore:
         return (await self.set_all_if_absent(((key, value, ttl),)))[0]
 
     async def set_all_if_absent(self, items: Sequence[tuple[str, bytes, float]]) -> tuple[bytes, ...]:
-        small = [item for item in items if item[0].startswith(names.SMALL)]
-        others = tuple(item for item in items if not item[0].startswith(names.SMALL))
+        small = [item for item in items if _is_small(item[0])]
+        others = tuple(item for item in items if not _is_small(item[0]))
         near: tuple[bytes, ...] = ()
         stand: tuple[bytes, ...] = ()
         async with self._guard():
@@ -157,11 +162,11 @@ class SqliteStore:
                 job = partial(evidence.set_all_if_absent, items=others, now=self._now())
                 stand = await self._evidence.write(job)
         winners, rest = iter(near), iter(stand)
-        return tuple(next(winners if key.startswith(names.SMALL) else rest) for key, _, _ in items)
+        return tuple(next(winners if _is_small(key) else rest) for key, _, _ in items)
 
     async def touch(self, keys: Sequence[tuple[str, float]]) -> None:
-        small = [item for item in keys if item[0].startswith(names.SMALL)]
-        others = tuple(item for item in keys if not item[0].startswith(names.SMALL))
+        small = [item for item in keys if _is_small(item[0])]
+        others = tuple(item for item in keys if not _is_small(item[0]))
         async with self._guard():
             await self._small.touch(small, self._now())
             if others:
@@ -169,7 +174,7 @@ class SqliteStore:
 
     async def delete_key(self, key: str) -> None:
         async with self._guard():
-            if key.startswith(names.SMALL):
+            if _is_small(key):
                 await self._small.run(lambda table: table.delete(key, self._now()))
             else:
                 await self._evidence.write(partial(evidence.delete_key, key=key))
