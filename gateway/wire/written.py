@@ -2,7 +2,7 @@
 
 Of the lines of a head all but two or three are the same in every request. The others (a session, a trace, an
 id) come a few times or never again, and `Doorkeeper` keeps them out: what is known fits into the processor's
-cache. (Lines kept from the second time on made a request of a session of four turns 4 us slower.)
+cache.
 """
 
 from __future__ import annotations
