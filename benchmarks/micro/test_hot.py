@@ -19,6 +19,8 @@ from gateway.domain.observation import decode_batch
 from gateway.domain.pins import Ask, Assignment, PinRules, View
 from gateway.domain.policy import POLICIES
 from gateway.domain.rollout import Rollout, Weight
+from gateway.evals.detect import Probes
+from gateway.evals.flags import MOST, flags_of
 from gateway.promptfiles import prompty
 from gateway.promptfiles.compiled import compile_prompt
 from gateway.simulation.scenario import AA
@@ -116,6 +118,14 @@ def test_observe(benchmark: BenchmarkFixture) -> None:
 
     benchmark(work)
     assert counts.version("bench", 1).outcomes["canary", "ok"] > 0
+
+
+def test_flags(benchmark: BenchmarkFixture) -> None:
+    """The longest answer that is looked at, 32 KiB of prose, and what every check wants to see at its end."""
+    end = "Write to ann@example.org."
+    text = ("We sent it to you; it comes on Friday. " * MOST)[: MOST - len(end)] + end
+    probes = Probes(PROMPT)
+    assert benchmark(lambda: flags_of(text, "user: hello", probes=probes)) == ("personal",)
 
 
 def test_fold(benchmark: BenchmarkFixture) -> None:

@@ -10,7 +10,7 @@ from benchmarks.micro import baseline
 from benchmarks.micro.baseline import Compared
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CASES = {"splice", "select", "assign", "scan", "observe", "fold", "decide", "render"}
+CASES = {"splice", "select", "assign", "scan", "observe", "flags", "fold", "decide", "render"}
 
 
 def test_every_case_runs_and_has_a_baseline() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 
 import pytest
+import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +20,7 @@ from gateway.proxy.judging import rules_of
 from gateway.settings import EvidenceSettings, SafetyRule, SafetySettings, Settings
 from tests.evals.corpus import CORPUS, REFUSALS
 
-LIMIT = 300e-6  # s
+PASSES = 8  # 3 to 5 as measured
 
 
 @pytest.mark.parametrize("flag", ["refusal", "personal", "secret", "profanity"])
@@ -107,17 +109,23 @@ def texts() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", texts())
-def test_32_kib_are_looked_at_within_300_microseconds(kind: str) -> None:
-    text = texts()[kind]
-    probes = Probes(" ".join(f"rule number {number} of the house" for number in range(100)))
-    best = min(_timed(text, probes) for _ in range(200))
-    print(f"{kind}: {best * 1e6:.0f} µs for {len(text.encode())} bytes")
-    assert best < LIMIT
+def test_32_kib_cost_a_few_passes_of_a_regular_expression(kind: str) -> None:
+    """As a ratio, for the machine may be busy; `benchmarks.micro` has the microseconds."""
+    text, probes = (
+        texts()[kind],
+        Probes(" ".join(f"rule number {number} of the house" for number in range(100))),
+    )
+    raw, once = text.encode(), re2.compile(b"[^\0]*\0")
+    looked, passed = [], []
+    for _ in range(200):
+        looked.append(_timed(lambda: flags_of(text, "user: hello", probes=probes, finish_reason="stop")))
+        passed.append(_timed(lambda: once.search(raw)))
+    assert min(looked) < PASSES * min(passed)
 
 
-def _timed(text: str, probes: Probes) -> float:
+def _timed(work: Callable[[], object]) -> float:
     started = time.perf_counter()
-    flags_of(text, "user: hello", probes=probes, finish_reason="stop")
+    work()
     return time.perf_counter() - started
 
 
