@@ -19,7 +19,8 @@ from aiohttp import web
 from gateway.control.access import Access
 from gateway.control.administration import own_of
 from gateway.control.controller import Controller
-from gateway.control.duties import run_duties
+from gateway.control.duties import every_turn, run_duties
+from gateway.control.emergency import Emergencies
 from gateway.control.gauges import decided, running, stored
 from gateway.control.registry import Registry
 from gateway.control.retention import Keep
@@ -73,7 +74,7 @@ async def run_services(process: Process) -> None:
         await asyncio.wait((seeding, stopped), return_when=asyncio.FIRST_COMPLETED)
         if seeding.done():
             seeding.result()
-            await run_duties(store, process.settings.alerts, process.stop)
+            await run_duties(store, process.settings.alerts, process.metrics, process.stop)
         await stopped
         seeding.cancel()
     await store.close()
@@ -137,9 +138,17 @@ async def run_health(process: Process) -> None:
     health.add_routes([metrics_route(metrics)])
     async with _site(health, process.sock), _exported(process, metrics):
         process.ready()
+        watching = asyncio.create_task(_watch_emergencies(process, store, opening))
         await process.stop.wait()
         opening.cancel()
+        watching.cancel()
     await store.close()
+
+
+async def _watch_emergencies(process: Process, store: Store, opening: asyncio.Task[None]) -> None:
+    """Where there are workers, there are counts of them; elsewhere it is among the duties."""
+    await opening
+    await every_turn("emergency deploys", Emergencies(store, process.metrics).turn, process.stop)
 
 
 @contextlib.asynccontextmanager

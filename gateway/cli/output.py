@@ -66,6 +66,8 @@ def deployment(view: DeploymentView) -> RenderableType:
     if view.expiry is not None:
         until = f" until {when(view.expiry.at)}, then {view.prompt}/{view.expiry.back_to}"
     warnings = () if view.rollout is None else view.rollout.warnings
+    if view.emergency is not None and view.emergency.worse:
+        warnings = (f"it fails more often than version {view.emergency.before} did", *warnings)
     first = f"{live}{until}; {rollout} (revision {view.revision})"
     return Text("\n".join([first, *map(_warning, warnings)]))
 

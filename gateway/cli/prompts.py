@@ -76,6 +76,14 @@ async def deploy(
     expires: Annotated[
         str | None, typer.Option(help="Take an emergency deploy back after this time, such as 90s, 30m, 2h.")
     ] = None,
+    watch: Annotated[
+        str | None,
+        typer.Option(
+            help="Watch an emergency deploy under this policy: its holdback of new sessions stays on the "
+            "version before, and harm rolls back by itself.",
+            metavar="POLICY",
+        ),
+    ] = None,
     if_revision: RevisionOption = None,
 ) -> DeploymentView:
     """Make a version live at once, for everyone; a running rollout of the prompt is aborted."""
@@ -85,6 +93,7 @@ async def deploy(
         session.by(reason),
         emergency=emergency,
         expires_in=None if expires is None else seconds(expires),
+        watch=watch,
         expected=if_revision,
     )
 

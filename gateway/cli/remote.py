@@ -103,11 +103,14 @@ class RemoteOperations:
         *,
         emergency: bool = False,
         expires_in: float | None = None,
+        watch: str | None = None,
         expected: int | None = None,
     ) -> DeploymentView:
         body: dict[str, Any] = {"version": version, "reason": by.reason, "emergency": emergency}
         if expires_in is not None:
             body["expires_in"] = expires_in
+        if watch is not None:
+            body["watch"] = watch
         return await self._api.send("POST", _path(prompt, "deploy"), DeploymentView, body, by, expected)
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]:

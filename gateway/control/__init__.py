@@ -15,7 +15,8 @@ replay      every verdict again, from its evidence
 retention   how long evidence is kept
 access      tokens of the admin API: who may do what
 alerts      from the audit log to people
-expiry      emergency deploys that expire are taken back
+emergency   what follows an emergency deploy; expiry: those that expire are taken back
+following   deployments as they change
 duties      what the services process does by itself
 explain     why a request, or a session, got its version
 library     differences (comparing), cards (card), files, policies, labels, pins (sessions)

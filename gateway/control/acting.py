@@ -16,6 +16,7 @@ from gateway.domain.rollout import Deployment, Event, Rollout
 
 WORTH = 1.25  # a change of weight or rates by less is not worth a commit
 ACTOR = "controller"
+ASKED = ("approval", "gate")  # holds that somebody else ends
 
 
 class Seen(NamedTuple):
@@ -63,6 +64,8 @@ def act(deployment: Deployment, verdict: Verdict, seen: Seen, now: float) -> Act
             planned = stages.hold(deployment, verdict.hold or "evidence", verdict.reason, now=now)
             return _if_new(deployment, Act("hold", planned)) or resample(deployment, seen, now)
     if rollout.hold is not None:
+        if rollout.hold.reason in ASKED and _waits(deployment, rollout, now) is not None:
+            return resample(deployment, seen, now)  # evidence comes and goes; who was asked is asked once
         return Act("release", stages.release(deployment))
     if rollout.weights[-1].effective_at > now:
         return None  # a raise is announced: what it brings is not known yet

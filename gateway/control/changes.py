@@ -12,6 +12,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from gateway.control import audit
 from gateway.control.audit import Head
 from gateway.control.plan import By
@@ -172,6 +174,8 @@ def summary(deployment: Deployment) -> dict[str, Any]:
     told = {"live": deployment.live, "rollout": rollout_summary(deployment.rollout)}
     if deployment.expiry is not None:
         told["expiry"] = {"at": deployment.expiry.at, "back_to": deployment.expiry.back_to}
+    if deployment.emergency is not None:
+        told["emergency"] = msgspec.to_builtins(deployment.emergency)
     return told
 
 

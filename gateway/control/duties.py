@@ -1,4 +1,5 @@
-"""What the services process does by itself: alerts go out, emergency deploys that expire are taken back.
+"""What the services process does by itself: alerts go out, emergency deploys are watched and, where they
+expire, taken back.
 
 A loop for each, so that a target that is slow to answer holds up nothing else. Any number of machines may run
 them.
@@ -14,6 +15,7 @@ import aiohttp
 
 from gateway.control.alerts.delivery import Deliverer
 from gateway.control.alerts.outbox import Outbox
+from gateway.control.emergency import Counts, Emergencies
 from gateway.control.expiry import Expiries
 from gateway.errors import GatewayError
 from gateway.settings.alerts import Alerts
@@ -24,14 +26,15 @@ logger = logging.getLogger(__name__)
 TURN = 0.5  # s
 
 
-async def run_duties(store: Store, alerts: Alerts, stop: asyncio.Event) -> None:
-    """Until `stop`. The store is open."""
+async def run_duties(store: Store, alerts: Alerts, counts: Counts, stop: asyncio.Event) -> None:
+    """Until `stop`. The store is open; `counts` are those of this machine's workers."""
     outbox, expiries = Outbox(store, alerts.targets), Expiries(store)
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
         deliverer = Deliverer(store, alerts, http)
         tasks.create_task(every_turn("the outbox", outbox.turn, stop))
         tasks.create_task(every_turn("deliveries", deliverer.turn, stop))
         tasks.create_task(every_turn("expiries", expiries.turn, stop))
+        tasks.create_task(every_turn("emergency deploys", Emergencies(store, counts).turn, stop))
 
 
 async def every_turn(what: str, turn: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:

@@ -79,9 +79,11 @@ class Operations(Protocol):
         *,
         emergency: bool = False,
         expires_in: float | None = None,
+        watch: str | None = None,
         expected: int | None = None,
     ) -> DeploymentView:
-        """`expires_in`: seconds after which an emergency deploy is taken back."""
+        """`expires_in`: seconds after which an emergency deploy is taken back. `watch`: the policy that
+        watches it, with its holdback on the version before."""
 
     async def rollouts(self, prompt: str) -> tuple[RolloutView, ...]: ...
 
@@ -151,7 +153,12 @@ class StoreOperations:
         rollout = None
         if deployment.rollout is not None:
             rollout = await self._rollout_view(deployment.rollout, deployment)
-        return DeploymentView(prompt, revision, live, digest, rollout, deployment.expiry, deployment.labels)
+        return DeploymentView(
+            *(prompt, revision, live, digest, rollout),
+            expiry=deployment.expiry,
+            labels=deployment.labels,
+            emergency=deployment.emergency,
+        )
 
     async def version(self, prompt: str, number: int) -> VersionDetail:
         version = await self._registry.version(prompt, number)
@@ -193,10 +200,17 @@ class StoreOperations:
         *,
         emergency: bool = False,
         expires_in: float | None = None,
+        watch: str | None = None,
         expected: int | None = None,
     ) -> DeploymentView:
         await self._rollouts.deploy(
-            prompt, version, by, emergency=emergency, expires_in=expires_in, expected=expected
+            prompt,
+            version,
+            by,
+            emergency=emergency,
+            expires_in=expires_in,
+            watch=watch,
+            expected=expected,
         )
         return await self.deployment(prompt)
 

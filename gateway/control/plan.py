@@ -18,6 +18,7 @@ from gateway.domain.rollout import (
     PERSONS,
     RAISE_LEAD,
     Deployment,
+    Emergency,
     Event,
     Expiry,
     Phase,
@@ -57,6 +58,15 @@ class Under(NamedTuple):
     rules: dict[str, float] = {}
 
 
+class Watched(NamedTuple):
+    """How a version that goes live at once is watched: the holdback of a policy stays on the version before.
+    `id` and `salt` of the rollout that this is."""
+
+    under: Under
+    id: str
+    salt: str
+
+
 def start(
     deployment: Deployment,
     candidate: int,
@@ -90,6 +100,7 @@ def start(
         )
     shadow = isinstance(under, Under) and under.policy.shadow is not None
     weight = under if not isinstance(under, Under) else 0.0 if shadow else under.policy.stages[0].min
+    first = Weight(weight, now + RAISE_LEAD if weight > 0 else now)
     rollout = Rollout(
         id=id,
         prompt=prompt,
@@ -97,23 +108,20 @@ def start(
         baseline=live,
         salt=salt,
         phase="progressing",
-        weights=(Weight(weight, now + RAISE_LEAD if weight > 0 else now),),
+        weights=(first,),
         started_at=now,
         started_by=by.actor,
         reason=by.reason,
     )
     if isinstance(under, Under):
-        first = sampled(rollout.weights[0], rates(under.policy, weight, 0.0, CAP, first_stage=True))
+        first = sampled(first, rates(under.policy, weight, 0.0, CAP, first_stage=True))
         stages = () if shadow else (first.effective_at,)
-        rollout = replace(
-            rollout,
-            policy=under.policy,
-            policy_name=under.name,
-            rules=under.rules,
-            stages=stages,
-            weights=(first,),
-        )
+        rollout = replace(_under(rollout, under), stages=stages, weights=(first,))
     return Planned(replace(deployment, rollout=rollout))
+
+
+def _under(rollout: Rollout, under: Under) -> Rollout:
+    return replace(rollout, policy=under.policy, policy_name=under.name, rules=under.rules)
 
 
 def change(
@@ -160,7 +168,7 @@ def watch(deployment: Deployment, *, now: float) -> Planned:
     phase = next_phase(rollout.phase, "watch")
     rollout = begun(replace(rollout, phase=phase, watch_since=now + RAISE_LEAD), now)
     rollout = replace(rollout, weights=reweigh(rollout, 1.0 - policy.holdback.share, now))
-    watched = replace(deployment, live=rollout.candidate, rollout=rollout, expiry=None)
+    watched = replace(deployment, live=rollout.candidate, rollout=rollout, expiry=None, emergency=None)
     return Planned(watched, event="watch")
 
 
@@ -168,8 +176,8 @@ def end(deployment: Deployment, rollout: Rollout, phase: Phase, *, now: float, b
     ended = replace(rollout, phase=phase, ended_at=now, ended_by=by.actor, end_reason=by.reason)
     outcomes = {**deployment.outcomes, rollout.candidate: phase}
     live = rollout.candidate if phase == "promoted" else rollout.baseline
-    expiry = deployment.expiry if live == deployment.live else None
-    return Planned(replace(deployment, live=live, rollout=None, outcomes=outcomes, expiry=expiry), ended)
+    after = replace(deployment, live=live, rollout=None, outcomes=outcomes)
+    return Planned(after if live == deployment.live else replace(after, expiry=None, emergency=None), ended)
 
 
 def deploy(
@@ -180,18 +188,22 @@ def deploy(
     now: float,
     by: By,
     expires_in: float | None = None,
+    watched: Watched | None = None,
 ) -> Planned:
     """`version` live at once, without a canary; a running rollout of the prompt ends as `aborted`.
 
-    An emergency does without the gate, and may expire in so many s. A version that becomes live counts as
+    An emergency does without the gate, may expire in so many s, and may be `watched`: it is a rollout
+    against the version before that begins with its watch. A version that becomes live counts as
     promoted, so that it is `archived` and not `ready` once another has taken its place. What is live already
     and would be taken back is live for good by it.
     """
     prompt = deployment.prompt
     if expires_in is not None:
         check_expiry(expires_in, emergency)
+    if watched is not None and not emergency:
+        raise InvalidValue("only an emergency deploy begins with its watch: start a rollout", param="watch")
     stands = deployment.live == version and deployment.rollout is None
-    if stands and deployment.expiry is None and expires_in is None:
+    if stands and deployment.expiry is None and expires_in is None and watched is None:
         return Planned(deployment)
     if not by.reason and (emergency or deployment.live is not None):
         raise TransitionRefused(
@@ -202,8 +214,49 @@ def deploy(
     planned = Planned(deployment)
     if deployment.rollout is not None:
         planned = end(deployment, deployment.rollout, "aborted", now=now, by=by)
-    expiry = None if expires_in is None else expiry_of(planned.deployment, version, now + expires_in)
-    return Planned(made_live(planned.deployment, version, expiry), planned.ended)
+    before = planned.deployment
+    expiry = None if expires_in is None else expiry_of(before, version, now + expires_in)
+    if watched is None:
+        after = made_live(before, version, expiry)
+        if emergency:
+            after = replace(after, emergency=emergency_of(before, version, now))
+        return Planned(after, planned.ended)
+    rollout = watched_at_once(before, version, watched, now=now, by=by)
+    after = replace(before, live=version, rollout=rollout, expiry=expiry, emergency=None)
+    return Planned(after, planned.ended)
+
+
+def emergency_of(before: Deployment, version: int, now: float) -> Emergency | None:
+    """Of what was live already it is the one before."""
+    if before.live == version:
+        return before.emergency
+    return None if before.live is None else Emergency(now, before.live)
+
+
+def watched_at_once(deployment: Deployment, version: int, how: Watched, *, now: float, by: By) -> Rollout:
+    """A rollout of `version` that has nothing but its watch."""
+    baseline = deployment.live
+    if baseline is None or baseline == version:
+        raise TransitionRefused(
+            f"{deployment.prompt} has no other live version that sessions could be held back on",
+            param="watch",
+        )
+    policy = replace(how.under.policy, shadow=None, approvals={})
+    weight, begins = 1.0 - policy.holdback.share, now + RAISE_LEAD
+    rollout = Rollout(
+        id=how.id,
+        prompt=deployment.prompt,
+        candidate=version,
+        baseline=baseline,
+        salt=how.salt,
+        phase="progressing",
+        weights=(sampled(Weight(weight, begins), rates(policy, weight, 0.0, CAP, first_stage=False)),),
+        started_at=now,
+        started_by=by.actor,
+        reason=by.reason,
+        watch_since=begins,
+    )
+    return _under(rollout, how.under._replace(policy=policy))
 
 
 def revert(deployment: Deployment, *, now: float, by: By) -> Planned:
@@ -219,7 +272,7 @@ def revert(deployment: Deployment, *, now: float, by: By) -> Planned:
 
 def made_live(deployment: Deployment, version: int, expiry: Expiry | None) -> Deployment:
     outcomes: dict[int, Phase] = {**deployment.outcomes, version: "promoted"}
-    return replace(deployment, live=version, outcomes=outcomes, expiry=expiry)
+    return replace(deployment, live=version, outcomes=outcomes, expiry=expiry, emergency=None)
 
 
 def check_expiry(expires_in: float, emergency: bool) -> None:

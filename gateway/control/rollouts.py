@@ -30,7 +30,7 @@ from gateway.control.changes import (
     summary,
 )
 from gateway.control.emergency import evaluated_afterwards
-from gateway.control.plan import By, Planned, Under
+from gateway.control.plan import By, Planned, Under, Watched
 from gateway.control.registry import Registry, list_all
 from gateway.control.retention import Kept
 from gateway.domain.names import check_name
@@ -87,22 +87,20 @@ class Rollouts:
                 baseline = await self._registry.version(prompt, live)
                 plan.require_inputs(candidate.content, baseline.content)
             change = change_of(current, result, "start")
-            if change is None or not isinstance(under, Under):
-                return change
-            return change._replace(puts=await self._beginning(id, current, under))
+            return None if change is None else await self._known(change, current.now)
 
         return await commit(self._store, prompt, by, planned, expected=expected)
 
-    async def _beginning(self, id: str, current: Current, under: Under) -> tuple[Put, ...]:
-        """What is known of the baseline, written with the start."""
-        live = current.deployment.live
-        assert live is not None
-        prompt = current.deployment.prompt
-        past = await read_past(self._store, prompt)
-        known = beginning_of(past, live, under.policy, rules_of(under.rules), current.now)
-        return Put(keys.beginning(id), codec.encode(known), 0), Put(
-            keys.kept(id), codec.encode(Kept(prompt)), 0
-        )
+    async def _known(self, change: Change, now: float) -> Change:
+        """With what is known of the baseline, where a rollout under a policy begins."""
+        rollout = change.deployment.rollout
+        if rollout is None or rollout.policy is None:
+            return change
+        past = await read_past(self._store, rollout.prompt)
+        known = beginning_of(past, rollout.baseline, rollout.policy, rules_of(rollout.rules), now)
+        beginning = Put(keys.beginning(rollout.id), codec.encode(known), 0)
+        kept = Put(keys.kept(rollout.id), codec.encode(Kept(rollout.prompt)), 0)
+        return change._replace(puts=(*change.puts, beginning, kept))
 
     def _under(self, what: Start) -> float | Under:
         if what.weight is not None and what.policy is None:
@@ -111,7 +109,9 @@ class Rollouts:
             raise InvalidValue(
                 "a rollout goes by hand at a weight or under a policy, which has its own", param="weight"
             )
-        name = what.policy or DEFAULT_POLICY
+        return self._policy(what.policy or DEFAULT_POLICY)
+
+    def _policy(self, name: str) -> Under:
         policy = self._policies.get(name)
         if policy is None:
             raise InvalidValue(
@@ -160,9 +160,15 @@ class Rollouts:
         *,
         emergency: bool = False,
         expires_in: float | None = None,
+        watch: str | None = None,
         expected: int | None = None,
     ) -> Done:
-        """Make `version` live at once, whatever runs; see `plan.deploy`."""
+        """Make `version` live at once, whatever runs; see `plan.deploy`. `watch`: name of the policy under
+        which an emergency deploy is watched."""
+        watched = None
+        if watch is not None:
+            id, salt = secrets.token_hex(ID_BYTES), secrets.token_hex(SALT_BYTES)
+            watched = Watched(self._policy(watch), id, salt)
         await self._registry.version(prompt, version)
         metadata = (await self._registry.metadata_history(prompt, version))[-1].metadata
 
@@ -175,13 +181,15 @@ class Rollouts:
                 version,
                 emergency=emergency,
                 expires_in=expires_in,
+                watched=watched,
                 now=current.now,
                 by=by,
             )
             if emergency and result.deployment is not current.deployment:
                 deployment = evaluated_afterwards(result.deployment, version, metadata)
                 result = result._replace(deployment=deployment)
-            return change_of(current, result, "emergency_deploy" if emergency else "deploy")
+            change = change_of(current, result, "emergency_deploy" if emergency else "deploy")
+            return None if change is None else await self._known(change, current.now)
 
         return await commit(self._store, prompt, by, planned, expected=expected, steady=False)
 

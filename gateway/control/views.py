@@ -13,6 +13,7 @@ from gateway.domain.prompt import Content, Gate, Metadata, Version
 from gateway.domain.rollout import (
     FINAL,
     Deployment,
+    Emergency,
     Event,
     Expiry,
     Hold,
@@ -66,7 +67,8 @@ class RolloutView(msgspec.Struct, frozen=True):
 
 class DeploymentView(msgspec.Struct, frozen=True):
     """What a prompt serves; `revision` is what `If-Match` compares. `expiry`: when an emergency deploy is
-    taken back, and to which version. `labels` are movable names of versions."""
+    taken back, and to which version; `emergency`: since when it is live by one, and what it has come to.
+    `labels` are movable names of versions."""
 
     prompt: str
     revision: int
@@ -75,6 +77,7 @@ class DeploymentView(msgspec.Struct, frozen=True):
     rollout: RolloutView | None
     expiry: Expiry | None
     labels: dict[str, int] = {}
+    emergency: Emergency | None = None
 
 
 class VersionView(msgspec.Struct, frozen=True):

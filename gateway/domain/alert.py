@@ -26,6 +26,7 @@ _BY_ACTION: dict[str, AlertEvent] = {
     "release": "release",
     "emergency_deploy": "emergency",
     "revert": "emergency",
+    "worse": "emergency",
     "test_alert": "test",
 }
 _BY_HOLD: dict[str, AlertEvent] = {"incident": "incident", "judge": "judge", "completeness": "judge"}
@@ -40,6 +41,7 @@ _SAYS = {
     "record_gate": "version {live}, which is live, has failed its suite",
     "emergency_deploy": "version {live} is live by an emergency deploy",
     "revert": "the emergency deploy has expired: version {live} is live again",
+    "worse": "version {live}, live by an emergency deploy, fails more often than the version before",
     "test_alert": "a test: nothing has happened",
 }
 

@@ -232,10 +232,19 @@ class Expiry(msgspec.Struct, frozen=True):
     back_to: int
 
 
+class Emergency(msgspec.Struct, frozen=True):
+    """`live` was made so without a canary at `since` (store time, s), in the place of version `before`.
+    `worse`: that it fails more often than that has been seen, and said."""
+
+    since: float
+    before: int
+    worse: bool = False
+
+
 class Deployment(msgspec.Struct, frozen=True, omit_defaults=True):
     """What `prompt` serves. `rollout` is the one that is not final; `labels` are movable names; `gates`
     and `outcomes` (the last final phase a version's rollout ended in) are what states derive from; `expiry`
-    is that of `live`, if it has one."""
+    is that of `live`, if it has one; `emergency` that of a `live` without a holdback."""
 
     prompt: str
     live: int | None = None
@@ -244,6 +253,7 @@ class Deployment(msgspec.Struct, frozen=True, omit_defaults=True):
     gates: dict[int, Gate] = {}
     outcomes: dict[int, Phase] = {}
     expiry: Expiry | None = None
+    emergency: Emergency | None = None
 
     def __post_init__(self) -> None:
         check_name(self.prompt, "prompt")

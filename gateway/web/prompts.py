@@ -97,6 +97,7 @@ async def deploy(request: web.Request) -> web.Response:
         requests.by(request, body.reason),
         emergency=body.emergency,
         expires_in=body.expires_in,
+        watch=body.watch,
         expected=requests.expected(request),
     )
     return answer(view, revision=view.revision)

@@ -54,12 +54,14 @@ class WeightBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeployBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`expires_in`: seconds after which an emergency deploy is taken back."""
+    """`expires_in`: seconds after which an emergency deploy is taken back. `watch`: the policy that watches
+    it, with its holdback on the version before."""
 
     version: int
     reason: str = ""
     emergency: bool = False
     expires_in: float | None = None
+    watch: str | None = None
 
 
 class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

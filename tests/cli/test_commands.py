@@ -120,6 +120,9 @@ def test_a_gate_and_an_emergency(cli: Cli) -> None:
     assert (refused.code, "has not been run" in refused.err) == (1, True)
     emergency = cli("deploy", "support-agent", "1", "--emergency", "-r", "the other one is down", "--json")
     assert emergency.json["live"] == 1
+    cli("push", cli.write(prompt_text("another", front=described(suite="evals/s.yaml"))))
+    watched = cli("deploy", "support-agent", "2", "--emergency", "--watch", "fast", "-r", "now", "--json")
+    assert (watched.json["live"], watched.json["rollout"]["watch"]) == (2, True)
     passed = cli("gate", "support-agent", "1", "passed", "--suite", "evals/s.yaml", "--json")
     assert passed.json["gate"]["state"] == "passed"
 

@@ -171,7 +171,12 @@ def test_a_gate_is_passed_again_before_the_next_stage(action: Action, gate: Gate
     assert "'new'" in held.hold.detail
     deployment = done.planned.deployment
     assert act(deployment, verdict(action), QUIET, 11.0) is None
+    assert act(deployment, verdict("bake"), QUIET, 11.0) is None
     assert act(deployment, verdict("roll_back"), QUIET, 11.0) is not None
+    passed = replace(deployment, gates={**deployment.gates, 2: Gate("passed")})
+    released = act(passed, verdict("bake"), QUIET, 12.0)
+    assert released is not None
+    assert released.event == "release"
     deployment = replace(deployment, gates={**deployment.gates, 2: Gate("passed")})
     goes_on = act(deployment, verdict(action), QUIET, 12.0)
     assert goes_on is not None

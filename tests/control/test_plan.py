@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.control import plan
-from gateway.control.plan import By
+from gateway.control.plan import By, Planned
+from gateway.domain.policy import POLICIES, Policy, Shadow
 from gateway.domain.prompt import Content, Gate, Input, Message, Part
-from gateway.domain.rollout import RAISE_LEAD, TRANSITIONS, Deployment, Rollout, Weight, state_of
+from gateway.domain.rollout import RAISE_LEAD, TRANSITIONS, Deployment, Expiry, Rollout, Weight, state_of
 from gateway.errors import GateNotPassed, GatewayError, InvalidValue, PromptNotDeployed, TransitionRefused
 
 ANN = By("ann", "because")
@@ -198,6 +199,60 @@ def test_only_an_emergency_does_without_the_gate_and_only_with_a_reason() -> Non
     with pytest.raises(TransitionRefused, match="give a reason"):
         plan.deploy(deployment, 2, emergency=True, now=1.0, by=NOBODY_KNOWS_WHY)
     assert plan.deploy(deployment, 2, emergency=True, now=1.0, by=ANN).deployment.live == 2
+
+
+CAREFUL = plan.Under("careful", POLICIES["careful"], {"event_window": 2.0})
+
+
+def at_once(
+    before: Deployment, version: int, expires_in: float | None = None, policy: Policy | None = None
+) -> Planned:
+    under = CAREFUL if policy is None else CAREFUL._replace(policy=policy)
+    watched = plan.Watched(under, "r2", "s2")
+    return plan.deploy(
+        before, version, emergency=True, now=5.0, by=ANN, expires_in=expires_in, watched=watched
+    )
+
+
+def test_an_emergency_that_is_watched_begins_with_the_watch() -> None:
+    planned = at_once(replace(deployed(), gates={1: PASSED}), 2, expires_in=60.0)
+    rollout = planned.deployment.rollout
+    assert rollout is not None
+    assert (planned.deployment.live, planned.deployment.expiry) == (2, Expiry(65.0, 1))
+    assert (rollout.candidate, rollout.baseline, rollout.in_watch, rollout.stages) == (2, 1, True, ())
+    assert (rollout.policy_name, rollout.rules) == ("careful", {"event_window": 2.0})
+    assert [rollout.weight_at(at).value for at in (5.9, 6.0)] == [0.0, 0.9]
+    assert state_of(planned.deployment, 2) == "promoting"
+    back = plan.change(planned.deployment, "roll_back", now=9.0, by=ANN).deployment
+    assert (back.live, back.rollout, back.expiry, state_of(back, 2)) == (1, None, None, "rolled_back")
+    done = plan.change(planned.deployment, "finish", now=9.0, by=ANN).deployment
+    assert (done.live, done.expiry) == (2, Expiry(65.0, 1))
+
+
+def test_neither_shadow_nor_approvals_come_before_such_a_watch() -> None:
+    policy = replace(CAREFUL.policy, shadow=Shadow(), approvals={"1": 2, "watch": 1})
+    rollout = at_once(deployed(), 2, policy=policy).deployment.rollout
+    assert rollout is not None
+    assert not rollout.in_shadow
+    assert rollout.policy is not None
+    assert (rollout.policy.shadow, rollout.policy.approvals) == (None, {})
+
+
+def test_what_runs_ends_and_its_baseline_is_what_is_compared_with() -> None:
+    planned = at_once(started(deployed()), 3)
+    assert planned.ended is not None
+    assert planned.ended.phase == "aborted"
+    assert planned.deployment.rollout is not None
+    assert planned.deployment.rollout.baseline == 1
+
+
+def test_what_cannot_be_watched_is_refused() -> None:
+    watched = plan.Watched(CAREFUL, "r2", "s2")
+    with pytest.raises(InvalidValue, match="start a rollout"):
+        plan.deploy(deployed(), 2, emergency=False, now=5.0, by=ANN, watched=watched)
+    for before in (deployed(), deployed(live=None), started(deployed())):
+        with pytest.raises(TransitionRefused, match="no other live version"):
+            at_once(before, 1)
 
 
 def content(*inputs: Input) -> Content:
