@@ -139,8 +139,11 @@ async def run_health(process: Process) -> None:
     async with _site(health, process.sock), _exported(process, metrics):
         process.ready()
         watching = asyncio.create_task(_watch_emergencies(process, store, opening))
-        await process.stop.wait()
+        stopped = asyncio.create_task(process.stop.wait())
+        await asyncio.wait((watching, stopped), return_when=asyncio.FIRST_COMPLETED)
         opening.cancel()
+        if watching.done():
+            watching.result()
         watching.cancel()
     await store.close()
 

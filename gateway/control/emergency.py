@@ -1,12 +1,12 @@
 """What follows an emergency deploy: the version is evaluated afterwards, since nothing was known before.
 
-A gate that has not passed is pending again, whatever it was, so that the suite is run as for any version; if
-it fails while the version is live, that is an alert (`domain.alert`), and no rollback: a person decided.
+A gate that has not passed is pending again, whatever it was, so that the suite is run as for any version. If
+it fails while the version is live, that is an alert (`domain.alert`), and no rollback, unless a holdback is
+watched (`plan.deploy`): a person decided, and there is no control.
 
-For a day it is compared, too, how often requests fail under the version, and how often they did under the one
-before. Without a holdback there is no control, so what else has changed meanwhile may be the cause; hence an
-alert, once, and again no rollback. Every machine compares what its own workers have counted since its
-supervisor began.
+Without a holdback it is compared, too, for a day, how often requests fail under the version, and how often
+they did under the one before. What else has changed meanwhile may be the cause; hence an alert, once, and
+again no rollback. Every machine compares what its own workers have counted since its supervisor began.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from gateway.telemetry.metrics import Sample
 
 LONGEST = 86_400.0  # s after the deploy
 LOOK = 5.0  # s between looks at the counts
-ALPHA = 0.01  # for a version that is no worse to be said to be, however long it is watched; of each machine
+ALPHA = 0.01  # for a version that is no worse to be said to be, however long it is watched
+TOGETHER = 5  # requests count as one: those of a conversation, and second attempts, fail together
 
 Counts = Callable[[], Awaitable[Iterable[Sample]]]
 
@@ -50,15 +51,21 @@ class Asked(NamedTuple):
     def since(self, start: Asked) -> Asked:
         return Asked(self.requests - start.requests, self.failed - start.failed)
 
+    def together(self) -> Asked:
+        """As many as depend on no other."""
+        return Asked(self.requests // TOGETHER, self.failed // TOGETHER)
+
 
 def worse(before: Asked, after: Asked) -> tuple[Interval, Interval] | None:
-    """How often both fail, if that speaks of more failures than before.
+    """How often both fail, if that speaks of more failures than before. Holds for requests of which at most
+    `TOGETHER` depend on each other.
 
-    >>> worse(Asked(400, 2), Asked(60, 1)) is None, worse(Asked(400, 2), Asked(60, 30)) is None
+    >>> worse(Asked(400, 2), Asked(90, 9)) is None, worse(Asked(400, 2), Asked(90, 60)) is None
     (True, False)
     """
-    if before.requests <= 0 or after.requests <= 0 or after.failed < 0:
-        return None
+    if min(before.requests, after.requests) < TOGETHER or not 0 <= after.failed <= after.requests:
+        return None  # too little, or counted apart no longer
+    before, after = before.together(), after.together()
     old = wilson(before.failed, before.requests, ALPHA)  # one side of two: it is at fault in ALPHA / 2
     new = watched(after.failed, after.requests, ALPHA / 2)
     return (old, new) if new.low > old.high else None
@@ -78,7 +85,7 @@ class Emergencies:
         """One look, if one is due. Raises `GatewayError`."""
         tick = await self._store.tick()
         for deployment in await self._deployments.changed(tick):
-            self._follow(deployment, tick.now)
+            self._follow(deployment)
         new = any(case.start is None for case in self._cases.values())
         if not self._cases or (tick.now < self._looked_at + LOOK and not new):
             return
@@ -90,7 +97,7 @@ class Emergencies:
             elif (found := case.look(prompt, asked)) is not None:
                 await self._say(prompt, case, *found)
 
-    def _follow(self, deployment: Deployment, now: float) -> None:
+    def _follow(self, deployment: Deployment) -> None:
         emergency, prompt = deployment.emergency, deployment.prompt
         known = self._cases.get(prompt)
         if emergency is None or emergency.worse or deployment.live is None:
@@ -116,21 +123,18 @@ class Emergencies:
 
 
 class Case:
-    """Of one emergency deploy. `start`: what had been asked of both versions when it was first seen."""
+    """Of one emergency deploy. `start`: what had been asked of the version when the deploy was first seen."""
 
     def __init__(self, version: int, emergency: Emergency) -> None:
         self.version = version
         self.emergency = emergency
-        self.start: tuple[Asked, Asked] | None = None
+        self.start: Asked | None = None
 
     def look(self, prompt: str, asked: dict[tuple[str, int], Asked]) -> tuple[Interval, Interval] | None:
-        before, version = (
-            asked.get((prompt, number), Asked()) for number in (self.emergency.before, self.version)
-        )
+        version = asked.get((prompt, self.version), Asked())
         if self.start is None:
-            self.start = before, version
-        known, start = self.start
-        return worse(known, version.since(start))
+            self.start = version
+        return worse(asked.get((prompt, self.emergency.before), Asked()), version.since(self.start))
 
 
 def asked_by_version(samples: Iterable[Sample]) -> dict[tuple[str, int], Asked]:

@@ -17,14 +17,13 @@ class Deployments:
     async def changed(self, tick: Tick) -> list[Deployment]:
         """Those that have changed since the last look; all of them at the first, and where the store has lost
         commits. Raises `StoreUnavailable`."""
-        if tick.revision < self._revision:
-            self._revision = 0
         found: list[Deployment] = []
-        while self._revision < tick.revision:
-            since = self._revision
+        since = self._revision if self._revision <= tick.revision else 0
+        while since < tick.revision:
             feed = await self._store.changes(since, prefixes=(keys.DEPLOYMENTS,), limit=PAGE)
             found += [codec.decode_document(document, Deployment) for document in feed.documents]
-            self._revision = max(feed.revision, since)
-            if self._revision == since:
+            if feed.revision <= since:
                 break
+            since = feed.revision
+        self._revision = since  # not before all pages are read: the next look begins anew where one fails
         return found

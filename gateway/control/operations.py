@@ -154,7 +154,11 @@ class StoreOperations:
         if deployment.rollout is not None:
             rollout = await self._rollout_view(deployment.rollout, deployment)
         return DeploymentView(
-            *(prompt, revision, live, digest, rollout),
+            prompt=prompt,
+            revision=revision,
+            live=live,
+            digest=digest,
+            rollout=rollout,
             expiry=deployment.expiry,
             labels=deployment.labels,
             emergency=deployment.emergency,

@@ -136,7 +136,8 @@ def change(
         raise TransitionRefused(f"{event} is the controller's to do")
     if event == "promote" and rollout.in_watch:
         return Planned(deployment)
-    if event in FORWARD and (weight is None or weight > rollout.weights[-1].value):
+    forward = event in FORWARD and (weight is None or weight > rollout.weights[-1].value)
+    if forward and not rollout.in_watch:  # in it the candidate is live, and a gate that fails ends it
         require_gate(deployment, rollout.candidate)
     if event == "promote" and rollout.policy is not None:
         return watch(deployment, now=now)
@@ -202,6 +203,8 @@ def deploy(
         check_expiry(expires_in, emergency)
     if watched is not None and not emergency:
         raise InvalidValue("only an emergency deploy begins with its watch: start a rollout", param="watch")
+    if watched is not None and stands_watched(deployment, version, watched.under.name):
+        return Planned(deployment)
     stands = deployment.live == version and deployment.rollout is None
     if stands and deployment.expiry is None and expires_in is None and watched is None:
         return Planned(deployment)
@@ -218,19 +221,27 @@ def deploy(
     expiry = None if expires_in is None else expiry_of(before, version, now + expires_in)
     if watched is None:
         after = made_live(before, version, expiry)
-        if emergency:
-            after = replace(after, emergency=emergency_of(before, version, now))
+        if emergency and before.live not in (None, version):
+            after = replace(after, emergency=Emergency(now, before.live))
         return Planned(after, planned.ended)
     rollout = watched_at_once(before, version, watched, now=now, by=by)
     after = replace(before, live=version, rollout=rollout, expiry=expiry, emergency=None)
     return Planned(after, planned.ended)
 
 
-def emergency_of(before: Deployment, version: int, now: float) -> Emergency | None:
-    """Of what was live already it is the one before."""
-    if before.live == version:
-        return before.emergency
-    return None if before.live is None else Emergency(now, before.live)
+def stands_watched(deployment: Deployment, version: int, policy: str) -> bool:
+    """Whether `version` is watched under that policy already. Raises `TransitionRefused` if another is: those
+    who were given that one would fall back to the version before it."""
+    rollout = deployment.rollout
+    if rollout is None or not rollout.in_watch:
+        return False
+    if (rollout.candidate, rollout.policy_name) == (version, policy):
+        return True
+    raise TransitionRefused(
+        f"{deployment.prompt}/{rollout.candidate} is being watched under {rollout.policy_name}: finish its "
+        "rollout or roll it back first, or deploy without a watch",
+        param="watch",
+    )
 
 
 def watched_at_once(deployment: Deployment, version: int, how: Watched, *, now: float, by: By) -> Rollout:
@@ -272,7 +283,8 @@ def revert(deployment: Deployment, *, now: float, by: By) -> Planned:
 
 def made_live(deployment: Deployment, version: int, expiry: Expiry | None) -> Deployment:
     outcomes: dict[int, Phase] = {**deployment.outcomes, version: "promoted"}
-    return replace(deployment, live=version, outcomes=outcomes, expiry=expiry, emergency=None)
+    emergency = deployment.emergency if version == deployment.live else None
+    return replace(deployment, live=version, outcomes=outcomes, expiry=expiry, emergency=emergency)
 
 
 def check_expiry(expires_in: float, emergency: bool) -> None:

@@ -135,15 +135,15 @@ async def test_more_failures_than_before_are_said_once(
     await pushed.deploy(PROMPT, 2, ANN, emergency=True)
     assert await watching.worse(counted(v1=(990, 10), v2=(0, 50))) == []  # it had failed before, elsewhere
     assert await watching.worse(counted(v1=(990, 10), v2=(99, 51))) == []
-    (entry,) = await watching.worse(counted(v1=(990, 10), v2=(140, 70)))
+    (entry,) = await watching.worse(counted(v1=(990, 10), v2=(160, 150)))
     assert entry.reason == (
-        "12.5 % (4.55 % to 25.3 %) of its requests fail, of those of version 1 1 % (0.453 % to 2.19 %) did"
+        "38.5 % (16.6 % to 64.2 %) of its requests fail, of those of version 1 1 % (0.195 % to 4.95 %) did"
     )
-    assert (entry.actor, entry.evidence["after"]["estimate"]) == ("services", 0.125)
+    assert (entry.actor, entry.evidence["after"]["estimate"]) == ("services", pytest.approx(20 / 52))
     alert = alert_of(entry)
     assert alert is not None
     assert (alert.event, alert.live) == ("emergency", 2)
-    assert len(await watching.worse(counted(v1=(990, 10), v2=(140, 700)))) == 1
+    assert len(await watching.worse(counted(v1=(990, 10), v2=(160, 700)))) == 1
     view = await pushed.deployment(PROMPT)
     assert (view.live, view.emergency and view.emergency.worse) == (2, True)
 
@@ -153,6 +153,7 @@ async def test_more_failures_than_before_are_said_once(
     [
         (counted(v2=(0, 0)), counted(v2=(0, 500))),  # nothing is known of the version before
         (counted(v1=(900, 0), v2=(50, 50)), counted()),  # counted apart no longer
+        (counted(v1=(900, 0), v2=(500, 0)), counted(v1=(900, 0), v2=(5, 499))),  # and anew
         (counted(v1=(900, 9)), counted(v1=(900, 9), v2=(300, 4))),
     ],
 )
@@ -187,14 +188,19 @@ async def test_it_ends_with_the_deploy_and_after_a_day(
     assert await watching.worse(bad) == []  # a case that has ended
 
 
-def test_a_version_that_is_no_worse_is_seldom_said_to_be() -> None:
+@pytest.mark.parametrize("together", [1, 5, 10])
+def test_a_version_that_is_no_worse_is_seldom_said_to_be(together: int) -> None:
+    """Failures come alone, or so many together, as those of a conversation do."""
     chosen, alarms = Random(1), 0
+
+    def asked(requests: int) -> Asked:
+        return Asked(requests, sum(together for _ in range(requests // together) if chosen.random() < 0.03))
+
     for _ in range(200):
-        before = Asked(1000, sum(chosen.random() < 0.03 for _ in range(1000)))
-        after = Asked()
-        for _ in range(30):
-            failed = sum(chosen.random() < 0.03 for _ in range(100))
-            after = Asked(after.requests + 100, after.failed + failed)
+        before, after = asked(1000), Asked()
+        for _ in range(20):
+            more = asked(500)
+            after = Asked(after.requests + more.requests, after.failed + more.failed)
             if worse(before, after) is not None:
                 alarms += 1
                 break

@@ -11,7 +11,16 @@ from gateway.control import plan
 from gateway.control.plan import By, Planned
 from gateway.domain.policy import POLICIES, Policy, Shadow
 from gateway.domain.prompt import Content, Gate, Input, Message, Part
-from gateway.domain.rollout import RAISE_LEAD, TRANSITIONS, Deployment, Expiry, Rollout, Weight, state_of
+from gateway.domain.rollout import (
+    RAISE_LEAD,
+    TRANSITIONS,
+    Deployment,
+    Emergency,
+    Expiry,
+    Rollout,
+    Weight,
+    state_of,
+)
 from gateway.errors import GateNotPassed, GatewayError, InvalidValue, PromptNotDeployed, TransitionRefused
 
 ANN = By("ann", "because")
@@ -244,6 +253,35 @@ def test_what_runs_ends_and_its_baseline_is_what_is_compared_with() -> None:
     assert planned.ended.phase == "aborted"
     assert planned.deployment.rollout is not None
     assert planned.deployment.rollout.baseline == 1
+
+
+def test_watched_again_it_stands_and_another_waits_for_its_end() -> None:
+    watched = at_once(deployed(), 2).deployment
+    assert at_once(watched, 2).deployment is watched
+    with pytest.raises(TransitionRefused, match="support/2 is being watched under careful: finish"):
+        at_once(watched, 3)
+    plain = plan.deploy(watched, 3, emergency=True, now=6.0, by=ANN).deployment
+    assert (plain.live, plain.rollout, plain.emergency) == (3, None, Emergency(6.0, 1))
+
+
+def test_in_the_watch_nothing_waits_for_the_gate() -> None:
+    watched = at_once(replace(deployed(), gates={1: PASSED}), 2).deployment
+    paused = plan.change(watched, "pause", now=9.0, by=ANN).deployment
+    assert plan.change(paused, "resume", now=10.0, by=ANN).deployment.rollout is not None
+    less = plan.change(watched, "set_weight", weight=0.5, now=9.0, by=ANN).deployment
+    assert weight_at(plan.change(less, "set_weight", weight=0.9, now=10.0, by=ANN).deployment, 11.0) == 0.9
+
+
+def test_an_emergency_is_remembered_while_its_version_is_live() -> None:
+    first = plan.deploy(deployed(), 2, emergency=True, expires_in=60.0, now=5.0, by=ANN).deployment
+    assert first.emergency == Emergency(5.0, 1)
+    for_good = plan.deploy(first, 2, emergency=False, now=6.0, by=ANN).deployment
+    assert (for_good.expiry, for_good.emergency) == (None, Emergency(5.0, 1))
+    against = plan.start(for_good, 3, 0.1, id="r", salt="s", now=7.0, by=ANN).deployment
+    assert plan.change(against, "abort", now=8.0, by=ANN).deployment.emergency == Emergency(5.0, 1)
+    assert plan.change(against, "promote", now=8.0, by=ANN).deployment.emergency is None
+    assert plan.deploy(for_good, 1, emergency=False, now=8.0, by=ANN).deployment.emergency is None
+    assert plan.deploy(deployed(live=None), 1, emergency=True, now=8.0, by=ANN).deployment.emergency is None
 
 
 def test_what_cannot_be_watched_is_refused() -> None:

@@ -59,10 +59,7 @@ async def test_one_that_is_watched_and_does_harm_is_rolled_back(gateway: Gateway
 async def test_one_that_nobody_holds_back_is_said_to_fail_more_often_and_stays(gateway: Gateway) -> None:
     before = live(gateway)
     turn_bad(gateway, "reckless")
-    client = await RawClient.connect(gateway.port)
-    for _ in range(300):
-        await client.post(b'{"model":"m","messages":[{"role":"user","content":"hi"}]}')
-    await client.close()
+    await asked(gateway, 300)
     async with load_on(gateway):
         version = deploy(gateway, "reckless")
         entry = await written(gateway, "worse")
@@ -73,6 +70,27 @@ async def test_one_that_nobody_holds_back_is_said_to_fail_more_often_and_stays(g
     assert (view["emergency"]["before"], view["emergency"]["worse"]) == (before, True)
     deploy(gateway, "sound")
     assert gateway.call("/v1/prompts/greeter/rollout")["emergency"]["worse"] is False
+
+
+async def test_a_machine_that_only_has_workers_compares_what_they_count(tmp_path: Path) -> None:
+    store = f"{{kind: sqlite, directory: {tmp_path / 'shared'}}}"
+    control = make_gateway(tmp_path / "control", store=store, scenario=SCENARIO)
+    workers = make_gateway(tmp_path / "workers", store=store, simulator=control.simulator)
+    control.role, workers.role = "control", "worker"
+    with running(control), running(workers):
+        await asked(workers, 100)
+        deploy(control, "bad")
+        await asyncio.sleep(1.0)  # no worker serves the version before any more
+        await asked(workers, 100)
+        entry = await written(control, "worse")
+    assert entry["after"]["emergency"]["worse"] is True
+
+
+async def asked(gateway: Gateway, times: int) -> None:
+    client = await RawClient.connect(gateway.port)
+    for _ in range(times):
+        await client.post(b'{"model":"m","messages":[{"role":"user","content":"hi"}]}')
+    await client.close()
 
 
 async def written(gateway: Gateway, action: str) -> dict[str, Any]:
