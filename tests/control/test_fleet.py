@@ -1,8 +1,7 @@
 """Two machines on one Redis are one history."""
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -10,30 +9,19 @@ from gateway.control.operations import StoreOperations
 from gateway.control.plan import By
 from gateway.control.rollouts import Start
 from gateway.errors import Conflict, TransitionRefused
+from tests.support.fleets import redis_fleet
 from tests.support.prompts import prompt_text
-from tests.support.redis_server import RedisServer, need_redis_server
-from tests.support.stores import Fleet
+from tests.support.redis_server import RedisServer
 
 PROMPT = "support-agent"
 ANN = By("ann", "because")
 
-_prefixes = itertools.count()
-
 pytestmark = pytest.mark.redis
-
-
-@pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    need_redis_server()
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture
 async def machines(redis_server: RedisServer) -> AsyncIterator[list[StoreOperations]]:
-    fleet = Fleet("redis", redis_server.url, f"control{next(_prefixes)}", redis_server)
+    fleet = redis_fleet(redis_server)
     yield [StoreOperations(await fleet.store()) for _ in range(2)]
     await fleet.close()
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from pathlib import Path
+from collections.abc import Awaitable
 
 import pytest
 
@@ -14,9 +13,8 @@ from gateway.control.rollouts import Start
 from gateway.domain.alert import alert_of
 from gateway.domain.prompt import Gate
 from gateway.errors import GateNotPassed, GatewayError
-from gateway.storage.sqlite import SqliteStore
 from tests.support.prompts import prompt_text
-from tests.support.stores import PATIENT
+from tests.support.stores import Fleet
 
 ANN, SUITE = By("ann", "because"), By("gate", "suite s@1")
 PROMPT = "support-agent"
@@ -24,19 +22,14 @@ PASSED, FAILED = Gate("passed", "s@1"), Gate("failed", "s@2", detail="1 of 2 cas
 
 
 @pytest.fixture
-async def both(tmp_path: Path) -> AsyncIterator[tuple[StoreOperations, StoreOperations]]:
+async def both(fleet: Fleet) -> tuple[StoreOperations, StoreOperations]:
     """Two processes' views of one store; version 1 is live, 2 is pending."""
-    stores = [SqliteStore(tmp_path / "store", limits=PATIENT) for _ in range(2)]
-    for store in stores:
-        await store.open()
-    first, second = map(StoreOperations, stores)
+    first, second = StoreOperations(await fleet.store()), StoreOperations(await fleet.store())
     await first.push(prompt_text("one"), "a", ANN)
     await first.deploy(PROMPT, 1, ANN)
     await first.push(prompt_text("two"), "a", ANN)
     await first.record_gate(PROMPT, 2, Gate("pending", "s"), ANN)
-    yield first, second
-    for store in stores:
-        await store.close()
+    return first, second
 
 
 async def attempt(call: Awaitable[object]) -> str:

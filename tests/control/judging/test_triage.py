@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,9 +23,9 @@ from gateway.prices import PriceList
 from gateway.settings import JudgeSettings, Moderation
 from gateway.simulator import load_scenario, start_simulator
 from gateway.storage import keys
-from gateway.storage.sqlite import SqliteStore
+from gateway.storage.base import Store
 from tests.support.judging import HELPFUL, PRICES, PROMPT, ROLLOUT, run_rollout
-from tests.support.stores import PATIENT, until
+from tests.support.stores import Fleet, until
 
 SCENARIO = (
     "default: {first_token_ms: 0, gap_ms: 0}\njudge: {noise: 0, behaviour: {first_token_ms: 0, gap_ms: 0}}"
@@ -54,7 +52,7 @@ class Endpoint:
 
 
 class Stage:
-    def __init__(self, store: SqliteStore, port: int, endpoint: Endpoint) -> None:
+    def __init__(self, store: Store, port: int, endpoint: Endpoint) -> None:
         self.store = store
         self.port = port
         self.endpoint = endpoint
@@ -105,15 +103,8 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage_at(tmp_path) as made:
-        yield made
-
-
-@asynccontextmanager
-async def stage_at(folder: Path) -> AsyncIterator[Stage]:
-    store = SqliteStore(folder / "store", limits=PATIENT)
-    await store.open()
+async def stage(fleet: Fleet) -> AsyncIterator[Stage]:
+    store = await fleet.store()
     await run_rollout(store)
     simulator = await start_simulator(load_scenario(SCENARIO))
     endpoint = Endpoint()
@@ -128,7 +119,6 @@ async def stage_at(folder: Path) -> AsyncIterator[Stage]:
     finally:
         await runner.cleanup()
         await simulator.close()
-        await store.close()
 
 
 SECRET = "[quality %.2f] It is AKIAIOSFODNN7EXAMPLE, call 4111 1111 1111 1111."
