@@ -21,6 +21,7 @@ MOST_CANDIDATES = 16  # of one kind in one text
 REFUSAL_HEAD = 300  # characters in which a refusal is looked for
 PROBE_WORDS, MOST_PROBES, LEAK_AT = 8, 40, 2
 LOOP_UNIT, LOOP_TAIL, LOOP_AT = 24, 3000, 12
+PASSAGE_LEAST, PASSAGE_MOST, PASSAGE_AT = 120, 2000, 4
 
 _CANNOT = r"(?:can't|cannot|can not|won't|will not|am unable|am not able|'m unable|'m not able)"
 _TO_HELP = r"(?:help|assist|provide|comply|answer|do that|fulfil|engage|participate|discuss)"
@@ -168,13 +169,19 @@ def _raw(text: str) -> bytes:
 
 
 def loops(text: str) -> bool:
-    """Whether it ends in the same words over and over.
+    """Whether it ends in the same words over and over, or a few times in the same passage.
 
     >>> loops("and so on " * 50), loops("and so on")
     (True, False)
     """
     unit = text[-LOOP_UNIT:]
-    return len(unit) == LOOP_UNIT and text[-LOOP_TAIL:].count(unit) >= LOOP_AT
+    if len(unit) < LOOP_UNIT:
+        return False
+    if text[-LOOP_TAIL:].count(unit) >= LOOP_AT:
+        return True
+    end = len(text) - LOOP_UNIT
+    period = end - text.rfind(unit, max(end - PASSAGE_MOST, 0), len(text) - 1)
+    return PASSAGE_LEAST <= period <= PASSAGE_MOST and text.endswith(text[-period:] * PASSAGE_AT)
 
 
 class Probes:

@@ -313,6 +313,8 @@ class Managed(Exchange):
                 return
         scanner = self.scanner
         if scanner is not None:
+            if self.trace is not None:
+                self.trace.hear(data)
             data = scanner.feed(data)
             if self.notes is not None:
                 self.notes.events(self.worker.clock(), scanner)

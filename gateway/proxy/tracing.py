@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -21,7 +21,9 @@ from gateway.proxy.base import Head
 from gateway.proxy.contents import Contents
 from gateway.settings import Settings
 from gateway.telemetry.spans import Attributes, Event, Span, SpanQueue
+from gateway.wire.options import Option
 from gateway.wire.price import Price
+from gateway.wire.served import MOST_OPENING, served
 from gateway.wire.splice import Fields
 from gateway.wire.traceparent import parse, put
 from gateway.wire.usage import Answer, Usage
@@ -43,6 +45,8 @@ PARAMETERS = {  # a request's field → gen_ai.request.*
     "n": "choice.count",
     "reasoning_effort": "reasoning.level",
 }
+FORMS = {"response_format": "", "text": "format", "output_config": "format"}  # field → member; of each API
+OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
 LONGEST_WORD = 32  # characters of a parameter that is a word
 REASONS = {  # values of feature_flag.result.reason
     "weight": "split",
@@ -58,10 +62,10 @@ REASONS = {  # values of feature_flag.result.reason
 
 
 class Trace:
-    """Of one sampled request. `parameters`: what the provider is asked for. `wants_text`: it shall hold the
-    answer's words."""
+    """Of one sampled request. `parameters`: what the provider is asked for; `opening`: what its event stream
+    begins with. `wants_text`: it shall hold the answer's words."""
 
-    __slots__ = ("parameters", "parent", "span", "state", "trace", "wants_text")
+    __slots__ = ("opening", "parameters", "parent", "span", "state", "trace", "wants_text")
 
     def __init__(self, trace: bytes, span: bytes, parent: bytes, state: str) -> None:
         self.trace = trace
@@ -70,6 +74,11 @@ class Trace:
         self.state = state
         self.parameters: Attributes = {}
         self.wants_text = False
+        self.opening = b""
+
+    def hear(self, data: bytes) -> None:
+        if len(self.opening) < MOST_OPENING:
+            self.opening += data
 
     @property
     def link(self) -> bytes:
@@ -142,6 +151,7 @@ class Tracing:
         end = time.time_ns()
         start = end - int(ending.total * 1e9)
         found = self._asked(exchange) | trace.parameters | self._answered(ending) | own(exchange, ending)
+        found |= told_by(exchange, trace)
         if ending.text is not None:
             found |= self._contents.answered(ending.text, ending.answer.finish_reason)
         self.queue.put(
@@ -186,8 +196,6 @@ class Tracing:
     def _answered(self, ending: Ending) -> Attributes:
         found: Attributes = {}
         answer, usage = ending.answer, ending.usage
-        if answer.id is not None:
-            found["gen_ai.response.id"] = answer.id
         if answer.finish_reason is not None:
             found["gen_ai.response.finish_reasons"] = [answer.finish_reason]
         if ending.first_token is not None:
@@ -206,6 +214,14 @@ class Tracing:
         if ending.outcome in ("prompt", "provider"):
             found["error.type"] = error_type(ending)
         return found
+
+
+def told_by(exchange: Managed, trace: Trace) -> Attributes:
+    """What the answer says of itself; nothing of a stream that was not sampled from its beginning on."""
+    notes = exchange.notes
+    found = served(trace.opening or (b"" if notes is None else notes.whole()))
+    named = {"gen_ai.response.id": found.id, "gen_ai.response.model": found.model}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def own(exchange: Managed, ending: Ending) -> Attributes:
@@ -265,23 +281,36 @@ def said(ending: Ending) -> str:
 
 
 def parameters(exchange: Managed, fields: Fields) -> Attributes:
-    """Numbers and words that the provider is asked for: the client's, or the version's."""
+    """Numbers and words that the provider is asked for, and the form of the answer: the client's, or the
+    version's."""
     assert exchange.prepared is not None
-    options = {
-        option.field: option
-        for option in exchange.prepared.form(exchange.api).recipe.options
-        if not option.inner
-    }
+    options = exchange.prepared.form(exchange.api).recipe.options
+    plain = {option.field: option for option in options if not option.inner}
     found: Attributes = {}
     for name, attribute in PARAMETERS.items():
-        raw, option = fields.get(name), options.get(name)
-        text = bytes(raw) if raw is not None else b"null"
-        if option is not None and (raw is None or option.locked):
-            text = option.value
-        try:
-            value = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
+        value = _asked_for(fields.get(name), plain.get(name))
         if type(value) in (int, float) or (type(value) is str and len(value) <= LONGEST_WORD):
             found[f"gen_ai.request.{attribute}"] = value
+    for name, inner in FORMS.items():
+        option = next((each for each in options if (each.field, each.inner) == (name, inner)), None)
+        form = _asked_for(fields.get(name), option, inner)
+        kind = form.get("type") if isinstance(form, dict) else None
+        if kind in OUTPUT_TYPES:
+            found["gen_ai.output.type"] = OUTPUT_TYPES[kind]
     return found
+
+
+def _asked_for(raw: msgspec.Raw | None, option: Option | None, inner: str = "") -> Any:
+    """As it goes upstream; None where it does not, or cannot be read."""
+    own = None if option is None else _decoded(option.value)
+    said = None if raw is None else _decoded(bytes(raw))
+    if inner:
+        said = said.get(inner) if isinstance(said, dict) else None
+    return own if option is not None and (said is None or option.locked) else said
+
+
+def _decoded(text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -16,6 +16,7 @@ and its response through these:
     sse           a tee on event streams; `chat_events`, `responses_events`, `messages_events` read of them
                   first token, usage, finish reason, errors, end
     texts         what was asked and answered, in words, for judges and safety checks
+    served        which answer it was, and of which model, for spans
     usage         tokens by kind, and how an answer ended, in one vocabulary
     error_body    our own errors in OpenAI's and in Anthropic's shape, as a body and as an event
 """

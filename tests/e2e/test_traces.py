@@ -71,6 +71,7 @@ async def test_a_sampled_request_has_one_span_with_the_names_of_the_conventions(
     assert 0.03 < found.pop("gen_ai.response.time_to_first_chunk") < 2
     assert 0 < found.pop("promptcanary.overhead_seconds") < 1
     assert found.pop("promptcanary.prompt.digest").startswith("sha256:")
+    assert found.pop("gen_ai.response.id").startswith("chatcmpl-")
     usage = found.pop("gen_ai.usage.input_tokens"), found.pop("gen_ai.usage.output_tokens")
     assert found.pop("promptcanary.cost_usd") == pytest.approx((usage[0] + 2 * usage[1]) / 1e6)
     assert found == {
@@ -83,6 +84,7 @@ async def test_a_sampled_request_has_one_span_with_the_names_of_the_conventions(
         "gen_ai.request.temperature": 0.5,
         "gen_ai.conversation.id": "s-1",
         "gen_ai.response.finish_reasons": ["stop"],
+        "gen_ai.response.model": "gpt-4o-mini",
         "server.address": "127.0.0.1",
         "http.response.status_code": 200,
         "promptcanary.arm": "stable",
@@ -94,6 +96,39 @@ async def test_a_sampled_request_has_one_span_with_the_names_of_the_conventions(
     (request,) = collector.requests
     assert attributes(request.resource_spans[0].resource)["service.name"] == "prompt-canary-gateway"
     assert SECRET.encode() not in request.SerializeToString()
+
+
+HI = {"model": "m-1", "messages": [{"role": "user", "content": "Hi"}]}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+ASKED: dict[str, tuple[dict[str, Any], str]] = {  # by path: a body, and what the id of its answer begins with
+    "/v1/chat/completions": (HI | {"response_format": {"type": "json_object"}}, "chatcmpl-"),
+    "/v1/responses": ({"model": "m-1", "input": "Hi", "text": {"format": {"type": "text"}}}, "resp_"),
+    "/v1/messages": (
+        HI | {"max_tokens": 9, "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+        "msg_",
+    ),
+}
+
+
+@pytest.mark.parametrize("path", ASKED)
+@pytest.mark.parametrize("stream", [False, True])
+@on_uvloop
+async def test_the_model_that_answered_and_the_form_that_was_asked_for(
+    tmp_path: Path, path: str, stream: bool
+) -> None:
+    body, begins = ASKED[path]
+    async with (
+        running_collector(Collector("http")) as collector,
+        worker_stage(tmp_path, traces=traces(collector)) as stage,
+    ):
+        await stage.deploy()
+        sent = json.dumps(body | {"stream": stream}).encode()
+        reply = await stage.ask(sent, {**PROMPTED, **SAMPLED}, path=path)
+        assert reply.status == 200, reply.body
+        found = attributes(await collector.span())
+    assert found["gen_ai.response.model"] == "m-1"
+    assert found["gen_ai.response.id"].startswith(begins)
+    assert found["gen_ai.output.type"] == ("text" if path == "/v1/responses" else "json")
 
 
 @on_uvloop

@@ -19,6 +19,7 @@ from gateway.evals.flags import FLAGS, MOST, flags_of, own_rule
 from gateway.proxy.judging import rules_of
 from gateway.settings import EvidenceSettings, SafetyRule, SafetySettings, Settings
 from tests.evals.corpus import CORPUS, REFUSALS
+from tests.evals.corpus_forms import INSTRUCTIONS, LEAKS, LOOPS, SHAPES
 
 PASSES = 8  # 3 to 5 as measured
 
@@ -34,6 +35,23 @@ def test_precision_and_recall(flag: str) -> None:
     missed = [text for (label, text), (is_one, seen) in zip(CORPUS, found, strict=True) if is_one != seen]
     assert precision >= 0.97, missed
     assert recall >= 0.97, missed
+
+
+INSTRUCTED = Probes(INSTRUCTIONS)
+BY_FORM: dict[str, tuple[list[tuple[bool, str]], Callable[[str], bool]]] = {
+    "leak": (LEAKS, INSTRUCTED.leak),
+    "loop": (LOOPS, detect.loops),
+    "schema": (SHAPES, lambda text: flags_of(text, "", finish_reason="stop", wants_json=True) == ("schema",)),
+}
+
+
+@pytest.mark.parametrize("flag", BY_FORM)
+def test_precision_and_recall_of_what_is_seen_by_its_form(flag: str) -> None:
+    lines, sees = BY_FORM[flag]
+    wrong = [(label, text) for label, text in lines if sees(text) != label]
+    labels = [label for label, _ in wrong]
+    print(f"{flag}: {labels.count(True)} missed, {labels.count(False)} false, of {len(lines)} answers")
+    assert wrong == []
 
 
 def test_the_settings_know_every_flag() -> None:
