@@ -8,6 +8,7 @@ place in the log and at what time a verdict was reached: `control.replay` reache
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 
 import msgspec
@@ -132,6 +133,7 @@ class Case:
                 self.recent.add(batch)
             if self.evidence.alarm and not alarmed:
                 return True
+            os.sched_yield()  # a worker on the same processor has requests that wait
         return False
 
     async def look(self, store: Documents, now: float) -> None:

@@ -128,12 +128,34 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     dropped: int = 0
 
 
+class _Written(msgspec.Struct, array_like=True, gc=False):
+    """A `Batch` whose records are bytes already."""
+
+    writer: str
+    sequence: int
+    written_at: float
+    records: list[msgspec.Raw]
+    dropped: int
+
+
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Batch)
 
 
 def encode_batch(batch: Batch) -> bytes:
     return _ENCODER.encode(batch)
+
+
+def written(record: Evidence) -> msgspec.Raw:
+    """For `encode_written`: records are put into bytes as they come, not all at once."""
+    return msgspec.Raw(_ENCODER.encode(record))
+
+
+def encode_written(
+    writer: str, sequence: int, written_at: float, records: list[msgspec.Raw], dropped: int
+) -> bytes:
+    """What `encode_batch` makes of the same batch."""
+    return _ENCODER.encode(_Written(writer, sequence, written_at, records, dropped))
 
 
 def decode_batch(value: bytes) -> Batch:

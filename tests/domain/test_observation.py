@@ -14,6 +14,8 @@ from gateway.domain.observation import (
     Scored,
     decode_batch,
     encode_batch,
+    encode_written,
+    written,
 )
 
 shares = st.floats(0.0, 1.0)
@@ -53,6 +55,8 @@ records: st.SearchStrategy[Evidence] = st.one_of(
 def test_a_batch_survives_the_log(evidence: tuple[Evidence, ...], dropped: int) -> None:
     batch = Batch("machine-1-42", 7, 1.5, evidence, dropped)
     assert decode_batch(encode_batch(batch)) == batch
+    one_by_one = [written(record) for record in evidence]
+    assert encode_written("machine-1-42", 7, 1.5, one_by_one, dropped) == encode_batch(batch)
 
 
 def test_what_is_no_batch_is_refused() -> None:

@@ -16,7 +16,7 @@ from gateway.domain.policy import POLICIES
 from gateway.domain.rollout import Rollout, Weight
 from gateway.errors import StoreUnavailable
 from gateway.proxy.choice import Choice
-from gateway.proxy.recorder import BATCH, HEARTBEAT, Recorder, Seen
+from gateway.proxy.recorder import AT_ONCE, BATCH, HEARTBEAT, Recorder, Seen
 from gateway.storage import keys
 from gateway.storage.base import Keys
 from gateway.telemetry.histograms import LONG
@@ -310,6 +310,21 @@ async def test_large_batches_are_torn_apart_and_closing_sends_all() -> None:
         desk.end(str(number))
     await asyncio.wait_for(desk.recorder.close(), 5)
     assert [len(batch.records) for batch in desk.log.batches()] == [BATCH, BATCH, 1]
+
+
+async def test_one_append_has_a_bounded_size_and_all_of_it_is_sent_again() -> None:
+    desk = Desk(buffer=50 * BATCH)
+    desk.log.down = True
+    for number in range(AT_ONCE * BATCH + 1):
+        desk.end(str(number))
+    await desk.recorder.flush()
+    desk.log.down = False
+    await desk.recorder.flush()
+    sequences = [batch.sequence for batch in desk.log.batches()]
+    assert sequences == [*range(1, AT_ONCE + 1), *range(1, AT_ONCE + 1)]
+    assert desk.recorder.waiting == 1
+    await desk.recorder.flush()
+    assert desk.log.batches()[-1].sequence == AT_ONCE + 1
 
 
 @pytest.mark.parametrize(
