@@ -163,6 +163,12 @@ class Child:
                 logger.error("%s did not end within %.0f s and is killed", self.name, grace)
                 _kill(process)
         await ended
+        assert process.stdin is not None
+        process.stdin.transport.abort()
+        with contextlib.suppress(
+            OSError
+        ):  # what it was told last; asyncio before 3.12 logs what nobody asks for
+            await process.stdin.wait_closed()
 
     async def _read_reports(self, read_end: int) -> None:
         reader = asyncio.StreamReader(limit=LONGEST_REPORT)

@@ -133,7 +133,8 @@ class Case:
                 self.recent.add(batch)
             if self.evidence.alarm and not alarmed:
                 return True
-            os.sched_yield()  # a worker on the same processor has requests that wait
+            if len(page) < PAGE:  # not while it catches up: the lease is renewed between turns
+                os.sched_yield()  # a worker on the same processor has requests that wait
         return False
 
     async def look(self, store: Documents, now: float) -> None:

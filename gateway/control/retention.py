@@ -26,7 +26,7 @@ from gateway.storage.base import Documents, Fence, Put, Store
 logger = logging.getLogger(__name__)
 
 SWEEP = 60.0  # s between sweeps
-STEP = 100  # batches read at once, each at most some 200 KB
+STEP = 100  # batches read at once, each at most some 15 KB
 END = 2**62  # a position after every other
 
 

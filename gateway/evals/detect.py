@@ -179,9 +179,15 @@ def loops(text: str) -> bool:
         return False
     if text[-LOOP_TAIL:].count(unit) >= LOOP_AT:
         return True
-    end = len(text) - LOOP_UNIT
-    period = end - text.rfind(unit, max(end - PASSAGE_MOST, 0), len(text) - 1)
-    return PASSAGE_LEAST <= period <= PASSAGE_MOST and text.endswith(text[-period:] * PASSAGE_AT)
+    at = end = len(text) - LOOP_UNIT
+    for _ in range(PASSAGE_AT):  # its last words may come again within it
+        at = text.rfind(unit, max(end - PASSAGE_MOST, 0), at + LOOP_UNIT - 1)
+        if at < 0:
+            return False
+        period = end - at
+        if period >= PASSAGE_LEAST and text.endswith(text[-period:] * PASSAGE_AT):
+            return True
+    return False
 
 
 class Probes:

@@ -244,8 +244,8 @@ class Recorder:
             book.dropped += 1
             self.dropped += 1
             return
-        self._room -= 1
         book.records.append(written(record))
+        self._room -= 1
 
     # --- to the store
 
@@ -288,11 +288,13 @@ class Recorder:
         most = BATCH * AT_ONCE
         taken, book.records = book.records[:most], book.records[most:]
         self._room += len(taken)
-        book.written_at = now
         for start in range(0, max(len(taken), 1), BATCH):
+            last = start + BATCH >= len(taken)
+            at = now if last else book.written_at  # the fold's clock: it must not run ahead of what follows
             book.sequence += 1
             records = taken[start : start + BATCH]
-            book.unsent.append(encode_written(self._writer, book.sequence, now, records, book.dropped))
+            book.unsent.append(encode_written(self._writer, book.sequence, at, records, book.dropped))
+        book.written_at = now
         return True
 
     async def close(self) -> None:

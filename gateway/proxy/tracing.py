@@ -23,7 +23,7 @@ from gateway.settings import Settings
 from gateway.telemetry.spans import Attributes, Event, Span, SpanQueue
 from gateway.wire.options import Option
 from gateway.wire.price import Price
-from gateway.wire.served import MOST_OPENING, served
+from gateway.wire.served import MOST_EVENTS, MOST_OPENING, Served, served
 from gateway.wire.splice import Fields
 from gateway.wire.traceparent import parse, put
 from gateway.wire.usage import Answer, Usage
@@ -62,10 +62,20 @@ REASONS = {  # values of feature_flag.result.reason
 
 
 class Trace:
-    """Of one sampled request. `parameters`: what the provider is asked for; `opening`: what its event stream
-    begins with. `wants_text`: it shall hold the answer's words."""
+    """Of one sampled request. `parameters`: what the provider is asked for; `served`: what its event stream
+    says of itself. `wants_text`: it shall hold the answer's words."""
 
-    __slots__ = ("opening", "parameters", "parent", "span", "state", "trace", "wants_text")
+    __slots__ = (
+        "_opening",
+        "_tries",
+        "parameters",
+        "parent",
+        "served",
+        "span",
+        "state",
+        "trace",
+        "wants_text",
+    )
 
     def __init__(self, trace: bytes, span: bytes, parent: bytes, state: str) -> None:
         self.trace = trace
@@ -74,11 +84,20 @@ class Trace:
         self.state = state
         self.parameters: Attributes = {}
         self.wants_text = False
-        self.opening = b""
+        self.served: Served | None = None
+        self._opening = b""
+        self._tries = MOST_EVENTS
 
     def hear(self, data: bytes) -> None:
-        if len(self.opening) < MOST_OPENING:
-            self.opening += data
+        """A piece of the event stream; its beginning is kept until that has said which answer it is."""
+        if not self._tries:
+            return
+        self._opening += data[: MOST_OPENING - len(self._opening)]
+        if b"\n\n" in data or b"\r\n\r\n" in data:
+            self._tries -= 1
+            self.served = served(self._opening)
+        if self.served not in (None, Served()) or len(self._opening) >= MOST_OPENING or not self._tries:
+            self._tries, self._opening = 0, b""
 
     @property
     def link(self) -> bytes:
@@ -151,7 +170,7 @@ class Tracing:
         end = time.time_ns()
         start = end - int(ending.total * 1e9)
         found = self._asked(exchange) | trace.parameters | self._answered(ending) | own(exchange, ending)
-        found |= told_by(exchange, trace)
+        found |= told_by(exchange, trace, ending.answer)
         if ending.text is not None:
             found |= self._contents.answered(ending.text, ending.answer.finish_reason)
         self.queue.put(
@@ -216,11 +235,12 @@ class Tracing:
         return found
 
 
-def told_by(exchange: Managed, trace: Trace) -> Attributes:
-    """What the answer says of itself; nothing of a stream that was not sampled from its beginning on."""
-    notes = exchange.notes
-    found = served(trace.opening or (b"" if notes is None else notes.whole()))
-    named = {"gen_ai.response.id": found.id, "gen_ai.response.model": found.model}
+def told_by(exchange: Managed, trace: Trace, answer: Answer) -> Attributes:
+    """What the answer says of itself; no model of a stream that was not sampled from its beginning on."""
+    found, notes = trace.served, exchange.notes
+    if found is None:
+        found = served(b"" if notes is None else notes.whole())
+    named = {"gen_ai.response.id": found.id or answer.id, "gen_ai.response.model": found.model}
     return {name: value for name, value in named.items() if value is not None}
 
 
@@ -295,18 +315,19 @@ def parameters(exchange: Managed, fields: Fields) -> Attributes:
         option = next((each for each in options if (each.field, each.inner) == (name, inner)), None)
         form = _asked_for(fields.get(name), option, inner)
         kind = form.get("type") if isinstance(form, dict) else None
-        if kind in OUTPUT_TYPES:
+        if isinstance(kind, str) and kind in OUTPUT_TYPES:
             found["gen_ai.output.type"] = OUTPUT_TYPES[kind]
     return found
 
 
 def _asked_for(raw: msgspec.Raw | None, option: Option | None, inner: str = "") -> Any:
     """As it goes upstream; None where it does not, or cannot be read."""
-    own = None if option is None else _decoded(option.value)
     said = None if raw is None else _decoded(bytes(raw))
+    absent = raw is None
     if inner:
         said = said.get(inner) if isinstance(said, dict) else None
-    return own if option is not None and (said is None or option.locked) else said
+        absent = said is None
+    return _decoded(option.value) if option is not None and (absent or option.locked) else said
 
 
 def _decoded(text: bytes) -> Any:

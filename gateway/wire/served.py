@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 MOST_OPENING = 64 * 1024  # bytes of an event stream in which it is looked for
+MOST_EVENTS = 8  # pieces with an end of an event
 LONGEST = 200  # characters
 
 
@@ -50,9 +51,8 @@ def _read(text: bytes) -> Served | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     named = opening.message or opening.response or opening
-    if named.model is None and named.id is None:
-        return None
-    return Served(_word(named.id), _word(named.model))
+    found = Served(_word(named.id), _word(named.model))
+    return None if found == Served() else found  # Azure's first chunk has both, empty
 
 
 def _word(value: Any) -> str | None:

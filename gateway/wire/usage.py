@@ -45,6 +45,7 @@ def kinds(usage: Usage) -> tuple[int, ...]:
     return prompt - audio_in - read - written, read, written, audio_in, plain_out, reasoning, audio_out
 
 
+MOST_TOKENS: Final = 2**53  # more is no count
 BYTES_PER_TOKEN: Final = 4  # of English text, as the providers' own rules of thumb say
 
 
@@ -138,7 +139,7 @@ def read_answer(body: bytes) -> Answer | None:
 def _first(values: dict[str, Any], *names: str) -> int | None:
     for name in names:
         value = values.get(name)
-        if type(value) is int and value >= 0:
+        if type(value) is int and 0 <= value <= MOST_TOKENS:
             return value
     return None
 

@@ -132,6 +132,19 @@ async def test_the_model_that_answered_and_the_form_that_was_asked_for(
 
 
 @on_uvloop
+async def test_odd_forms_are_the_provider_s_to_refuse(tmp_path: Path) -> None:
+    async with (
+        running_collector(Collector("http")) as collector,
+        worker_stage(tmp_path, traces=traces(collector)) as stage,
+    ):
+        await stage.deploy()
+        for odd in ({"type": []}, {"type": {}}, [], 1, None):
+            reply = await stage.ask(chat_body(response_format=odd, temperature=None), {**PROMPTED, **SAMPLED})
+            assert reply.status < 500
+            assert stage.seen()  # it came to the provider
+
+
+@on_uvloop
 async def test_a_request_that_is_sampled_out_leaves_nothing_unless_it_fails(tmp_path: Path) -> None:
     async with running_collector(Collector("http")) as collector:
         async with worker_stage(tmp_path, traces=traces(collector)) as stage:

@@ -77,6 +77,17 @@ def test_json_where_it_is_asked_for() -> None:
     assert flags_of('{"a": ', "", finish_reason="length", wants_json=True) == ()  # cut short is no violation
 
 
+def test_how_long_and_how_often_a_passage_comes_that_is_a_loop() -> None:
+    def passage(length: int) -> str:
+        return "".join(random.Random(length).choices("abcdefghij klmnopqrst", k=length))
+
+    for length, times, looped in ((120, 4, True), (2000, 4, True), (120, 3, False), (119, 4, False)):
+        assert detect.loops("So: " + passage(length) * times) is looped
+    assert not detect.loops(passage(2001) * 4)
+    end = "these are its very last words. "
+    assert detect.loops((passage(300) + end + passage(200) + end) * 4)
+
+
 def test_loops_and_profanity() -> None:
     assert flags_of("We will see. " + "again and again and ... " * 20, "") == ("loop",)
     assert flags_of("What the fuck.", "") == ("profanity",)

@@ -312,6 +312,24 @@ async def test_large_batches_are_torn_apart_and_closing_sends_all() -> None:
     assert [len(batch.records) for batch in desk.log.batches()] == [BATCH, BATCH, 1]
 
 
+async def test_the_fold_s_clock_moves_with_the_last_batch_of_an_append() -> None:
+    desk = Desk(buffer=3 * BATCH)
+    for number in range(2 * BATCH + 1):
+        desk.end(str(number))
+    desk.now += 70.0
+    await desk.recorder.flush()
+    assert [batch.written_at for batch in desk.log.batches()] == [60.0, 60.0, 130.0]
+
+
+async def test_what_no_batch_can_hold_takes_no_room() -> None:
+    desk = Desk(buffer=1)
+    choice = Choice(1, "stable", "pin", "r1", b"a", pin=PIN)
+    with pytest.raises(OverflowError):
+        desk.recorder.ended(choice, SEEN._replace(tokens=2**70))
+    desk.end()
+    assert (desk.recorder.dropped, desk.recorder.waiting) == (0, 1)
+
+
 async def test_one_append_has_a_bounded_size_and_all_of_it_is_sent_again() -> None:
     desk = Desk(buffer=50 * BATCH)
     desk.log.down = True

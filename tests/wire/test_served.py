@@ -19,6 +19,7 @@ CHUNK = b'data: {"id":"c1","object":"chat.completion.chunk","model":"m","choices
         (b'data: {"choices":[]}\n\n' + CHUNK, Served("c1", "m")),  # as some providers begin
         (b'event: x\ndata: {"type":"x","response":{"id":"r","model":"m"}}\n\n', Served("r", "m")),
         (b'event: x\ndata: {"type":"x","message":{"id":"a","model":"m"}}\n\n', Served("a", "m")),
+        (b'data: {"id":"","model":"","prompt_filter_results":[]}\n\n' + CHUNK, Served("c1", "m")),  # Azure
         (b"", NOBODY),
         (b"data: [DONE]\n\n", NOBODY),
         (CHUNK[:40], NOBODY),

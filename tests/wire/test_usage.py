@@ -37,7 +37,17 @@ def test_usage_by_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, [], "x", {}, {"prompt_tokens": None}, {"prompt_tokens": True}, {"prompt_tokens": -1}]
+    "value",
+    [
+        None,
+        [],
+        "x",
+        {},
+        {"prompt_tokens": None},
+        {"prompt_tokens": True},
+        {"prompt_tokens": -1},
+        {"prompt_tokens": 2**60},
+    ],
 )
 def test_no_counts_are_no_data(value: Any) -> None:
     assert parse_usage(value) is None
