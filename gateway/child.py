@@ -164,10 +164,7 @@ class Child:
                 _kill(process)
         await ended
         assert process.stdin is not None
-        process.stdin.transport.abort()
-        with contextlib.suppress(
-            OSError
-        ):  # what it was told last; asyncio before 3.12 logs what nobody asks for
+        with contextlib.suppress(OSError):  # it was told something too late; before 3.12 asyncio logs that
             await process.stdin.wait_closed()
 
     async def _read_reports(self, read_end: int) -> None:
