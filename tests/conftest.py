@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+pytest_plugins = ("tests.support.fleets",)
 
 
 def stale(root: Path) -> list[str]:

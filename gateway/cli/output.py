@@ -49,7 +49,7 @@ def deployments(views: Sequence[DeploymentView]) -> RenderableType:
         (
             (
                 view.prompt,
-                NOTHING if view.live is None else str(view.live),
+                NOTHING if view.live is None else f"{view.live}{_worse(view)}",
                 NOTHING if view.digest is None else short(view.digest),
                 *_rollout_cells(view.rollout),
                 str(view.revision),
@@ -66,10 +66,14 @@ def deployment(view: DeploymentView) -> RenderableType:
     if view.expiry is not None:
         until = f" until {when(view.expiry.at)}, then {view.prompt}/{view.expiry.back_to}"
     warnings = () if view.rollout is None else view.rollout.warnings
-    if view.emergency is not None and view.emergency.worse:
-        warnings = (f"it fails more often than version {view.emergency.before} did", *warnings)
-    first = f"{live}{until}; {rollout} (revision {view.revision})"
+    first = f"{live}{_worse(view)}{until}; {rollout} (revision {view.revision})"
     return Text("\n".join([first, *map(_warning, warnings)]))
+
+
+def _worse(view: DeploymentView) -> str:
+    """What has been seen since an emergency deploy."""
+    found = view.emergency
+    return "" if found is None or not found.worse else f" (fails more often than {found.before} did)"
 
 
 def versions(view: PromptView) -> RenderableType:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from gateway.domain.rollout import Deployment
 from gateway.storage import codec, keys
-from gateway.storage.base import Store, Tick
+from gateway.storage.base import Documents, Tick
 
 PAGE = 1000
 
 
 class Deployments:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Documents) -> None:
         self._store = store
         self._revision = 0
 

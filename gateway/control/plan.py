@@ -101,11 +101,22 @@ def start(
     shadow = isinstance(under, Under) and under.policy.shadow is not None
     weight = under if not isinstance(under, Under) else 0.0 if shadow else under.policy.stages[0].min
     first = Weight(weight, now + RAISE_LEAD if weight > 0 else now)
-    rollout = Rollout(
+    rollout = _new(prompt, candidate, live, first, id=id, salt=salt, now=now, by=by)
+    if isinstance(under, Under):
+        first = sampled(first, rates(under.policy, weight, 0.0, CAP, first_stage=True))
+        stages = () if shadow else (first.effective_at,)
+        rollout = replace(_under(rollout, under), stages=stages, weights=(first,))
+    return Planned(replace(deployment, rollout=rollout))
+
+
+def _new(
+    prompt: str, candidate: int, baseline: int, first: Weight, *, id: str, salt: str, now: float, by: By
+) -> Rollout:
+    return Rollout(
         id=id,
         prompt=prompt,
         candidate=candidate,
-        baseline=live,
+        baseline=baseline,
         salt=salt,
         phase="progressing",
         weights=(first,),
@@ -113,11 +124,6 @@ def start(
         started_by=by.actor,
         reason=by.reason,
     )
-    if isinstance(under, Under):
-        first = sampled(first, rates(under.policy, weight, 0.0, CAP, first_stage=True))
-        stages = () if shadow else (first.effective_at,)
-        rollout = replace(_under(rollout, under), stages=stages, weights=(first,))
-    return Planned(replace(deployment, rollout=rollout))
 
 
 def _under(rollout: Rollout, under: Under) -> Rollout:
@@ -254,20 +260,9 @@ def watched_at_once(deployment: Deployment, version: int, how: Watched, *, now: 
         )
     policy = replace(how.under.policy, shadow=None, approvals={})
     weight, begins = 1.0 - policy.holdback.share, now + RAISE_LEAD
-    rollout = Rollout(
-        id=how.id,
-        prompt=deployment.prompt,
-        candidate=version,
-        baseline=baseline,
-        salt=how.salt,
-        phase="progressing",
-        weights=(sampled(Weight(weight, begins), rates(policy, weight, 0.0, CAP, first_stage=False)),),
-        started_at=now,
-        started_by=by.actor,
-        reason=by.reason,
-        watch_since=begins,
-    )
-    return _under(rollout, how.under._replace(policy=policy))
+    first = sampled(Weight(weight, begins), rates(policy, weight, 0.0, CAP, first_stage=False))
+    rollout = _new(deployment.prompt, version, baseline, first, id=how.id, salt=how.salt, now=now, by=by)
+    return _under(replace(rollout, watch_since=begins), how.under._replace(policy=policy))
 
 
 def revert(deployment: Deployment, *, now: float, by: By) -> Planned:

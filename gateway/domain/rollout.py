@@ -9,7 +9,8 @@ Under a policy the controller takes it through stages (`advance`) and, where a g
 (`hold`, `release`). The last stage is the *watch*: `live` has moved to the candidate, a holdback of new
 sessions, drawn by the same bucket, stays on the baseline as a control, and `finish` ends it. A rollout by
 hand has no policy, no stages and no watch: `promote` ends it. A policy may begin with a *shadow* stage, in
-which the candidate answers copies of requests and nobody is served by it; `advance` ends it.
+which the candidate answers copies of requests and nobody is served by it; `advance` ends it. The rollout of
+an emergency deploy that is watched begins with its watch and has no stages (`emergency`: of one that is not).
 
 `rolled_back` says that the candidate was found harmful (by evidence, or by a person who says so);
 `aborted` says that a person stopped it for any other reason. A version's state is derived from gate and

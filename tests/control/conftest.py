@@ -5,7 +5,6 @@ import pytest
 
 from gateway.control.operations import StoreOperations
 from gateway.storage.sqlite import SqliteStore
-from tests.support.fleets import fleet, redis_server  # noqa: F401
 from tests.support.stores import PATIENT
 
 

@@ -1,5 +1,8 @@
 """Deployments by the change feed: none is missed, whatever fails meanwhile."""
 
+import itertools
+from collections.abc import Sequence
+
 import pytest
 
 from gateway.control import following
@@ -12,20 +15,6 @@ from gateway.storage.sqlite import SqliteStore
 from tests.support.prompts import prompt_text
 
 NAMES = ("a", "b", "c")
-
-
-class Failing:
-    """A store of which the so many-th page fails, once."""
-
-    def __init__(self, store: SqliteStore, page: int) -> None:
-        self._store = store
-        self._left = page
-
-    async def changes(self, since: int, *, prefixes: tuple[str, ...], limit: int) -> Feed:
-        self._left -= 1
-        if self._left == 0:
-            raise StoreUnavailable("gone for a moment")
-        return await self._store.changes(since, prefixes=prefixes, limit=limit)
 
 
 @pytest.fixture
@@ -41,7 +30,15 @@ async def test_a_page_that_fails_is_read_again_with_those_before_it(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "PAGE", 1)
-    deployments = Deployments(Failing(store, page=3))  # type: ignore[arg-type]
+    pages, changes = itertools.count(1), store.changes
+
+    async def failing(since: int, *, prefixes: Sequence[str], limit: int) -> Feed:
+        if next(pages) == 3:
+            raise StoreUnavailable("gone for a moment")
+        return await changes(since, prefixes=prefixes, limit=limit)
+
+    monkeypatch.setattr(store, "changes", failing)
+    deployments = Deployments(store)
     tick = await store.tick()
     with pytest.raises(StoreUnavailable):
         await deployments.changed(tick)

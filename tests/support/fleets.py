@@ -1,4 +1,4 @@
-"""Fixtures for conftest.py, on both stores: a test opens as many stores of its `fleet` as it needs."""
+"""Fixtures of all tests, on both stores: a test opens as many stores of its `fleet` as it needs."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
