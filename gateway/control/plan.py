@@ -210,7 +210,10 @@ def deploy(
     if watched is not None and not emergency:
         raise InvalidValue("only an emergency deploy begins with its watch: start a rollout", param="watch")
     if watched is not None and stands_watched(deployment, version, watched.under.name):
-        return Planned(deployment)
+        if expires_in is None:
+            return Planned(deployment)
+        back_to = running(deployment).baseline
+        return Planned(replace(deployment, expiry=Expiry(now + expires_in, back_to)))
     stands = deployment.live == version and deployment.rollout is None
     if stands and deployment.expiry is None and expires_in is None and watched is None:
         return Planned(deployment)

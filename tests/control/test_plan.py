@@ -258,6 +258,7 @@ def test_what_runs_ends_and_its_baseline_is_what_is_compared_with() -> None:
 def test_watched_again_it_stands_and_another_waits_for_its_end() -> None:
     watched = at_once(deployed(), 2).deployment
     assert at_once(watched, 2).deployment is watched
+    assert at_once(watched, 2, expires_in=60.0).deployment == replace(watched, expiry=Expiry(65.0, 1))
     with pytest.raises(TransitionRefused, match="support/2 is being watched under careful: finish"):
         at_once(watched, 3)
     plain = plan.deploy(watched, 3, emergency=True, now=6.0, by=ANN).deployment
