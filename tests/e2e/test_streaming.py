@@ -44,8 +44,13 @@ async def leave(stage: WorkerStage, number: int, chance: random.Random) -> None:
     client = await stage.connect()
     body = chat_body(f"question {number}", stream=chance.random() < 0.7)
     path = "/v1/embeddings" if chance.random() < 0.1 else "/v1/chat/completions"
-    headers = {**PROMPTED, "x-sim-first-token-ms": "300", "x-sim-gap-ms": "60", "x-sim-tokens": "40"}
+    headers = {**PROMPTED, "x-sim-first-token-ms": "300", "x-sim-gap-ms": "60", "x-sim-tokens": "100"}
     client.writer.write(request_bytes(body, headers, path=path))
+    if (
+        number % 4
+    ):  # a quarter may leave before the provider has heard of them, as on a busy machine all would
+        journal = stage.simulator.provider.journal
+        await until(lambda: journal.requests >= LEAVERS * 3 // 4, 20.0)
     await asyncio.sleep(chance.uniform(0, 0.9))
     if chance.random() < 0.5:
         client.writer.transport.abort()
